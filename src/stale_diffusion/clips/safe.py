@@ -1,0 +1,194 @@
+"""Decode a clip in a child process: a file that crashes, hangs or swells the decoder costs one clip, not the run.
+
+`python -m stale_diffusion.clips.safe PATH WIDTHxHEIGHT FPS RATE SECONDS` limits its own memory, CPU time, open files
+and file size (POSIX; elsewhere the wall clock alone), decodes, and writes to its standard output a run of messages,
+each one line of JSON {"kind", "shape", ...} followed by the raw bytes of an array of that shape: "picture" uint8
+(H, W, 3), "sound" float32 (n, 1), and "end" or "error" without one. Nothing is unpickled, every length is checked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion.errors import StaleError
+
+MEMORY_BYTES = 3 * 2**30
+CPU_SECONDS = 120
+WALL_SECONDS = 180.0
+MAX_LINE = 4096
+DTYPES: dict[str, Any] = {"picture": np.uint8, "sound": np.float32}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A decoded clip: frames (T, H, W, 3) uint8 or None, sound (n,) float32 mono or None."""
+
+    frames: NDArray[np.uint8] | None
+    sound: NDArray[np.float32] | None
+
+
+def decode(
+    path: Path,
+    size: tuple[int, int] = (160, 96),
+    fps: Fraction = Fraction(12),
+    rate: int = 24000,
+    seconds: float = 120.0,
+    wall_seconds: float = WALL_SECONDS,
+) -> Clip:
+    """Decode the first `seconds` of a clip under limits.
+
+    Args:
+        path: the file.
+        size: (width, height): the picture is scaled to cover it and cropped about the centre.
+        fps, rate: frames and samples a second.
+        wall_seconds: how long the child may take.
+
+    Raises:
+        StaleError: it cannot be decoded, or the child crashed or went over a limit.
+    """
+    parts: dict[str, list[NDArray[Any]]] = {"picture": [], "sound": []}
+    for kind, array in _messages(path, size, fps, rate, seconds, wall_seconds):
+        parts[kind].append(array)
+    frames = np.stack(parts["picture"]) if parts["picture"] else None
+    sound = np.concatenate(parts["sound"])[:, 0] if parts["sound"] else None
+    return Clip(frames, sound)
+
+
+def _messages(
+    path: Path, size: tuple[int, int], fps: Fraction, rate: int, seconds: float, wall_seconds: float
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Arrays as the child sends them; every reason to stop becomes one StaleError."""
+    packages = str(Path(__file__).parents[2])
+    arguments = [str(path.absolute()), f"{size[0]}x{size[1]}", str(fps), str(rate), str(seconds)]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "stale_diffusion.clips.safe", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([packages, *sys.path]), "OPENBLAS_NUM_THREADS": "1"},
+        start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the child below
+    )
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        child.kill()
+
+    clock = threading.Timer(wall_seconds, stop)
+    clock.start()
+    # a clip of the length asked for, twice over, and nothing above it
+    budget = 2 * int((seconds + 1) * (fps * size[0] * size[1] * 3 + rate * 4))
+    assert child.stdout is not None
+    try:
+        while True:
+            message = _read_line(child.stdout)
+            if message is None:
+                child.wait()
+                raise StaleError(f"{path} cannot be decoded.", _why(child.returncode, late.is_set(), wall_seconds))
+            if message["kind"] == "end":
+                return
+            if message["kind"] == "error":
+                raise StaleError(f"{path} cannot be decoded.", str(message.get("why", ""))[:300])
+            kind, shape = message["kind"], tuple(message["shape"])
+            budget -= int(np.prod(shape, dtype=np.int64)) * np.dtype(DTYPES[kind]).itemsize
+            if budget < 0 or (kind == "picture" and shape != (size[1], size[0], 3)):
+                raise StaleError(f"{path} cannot be decoded.", "the decoder sent more than was asked for")
+            yield kind, _read_array(child.stdout, shape, DTYPES[kind])
+    except (ValueError, KeyError, TypeError, EOFError):
+        child.kill()
+        child.wait()
+        why = _why(child.returncode, late.is_set(), wall_seconds)
+        raise StaleError(f"{path} cannot be decoded.", why) from None
+    finally:
+        clock.cancel()
+        child.kill()
+        child.stdout.close()
+        child.wait()
+
+
+def _read_line(pipe: IO[bytes]) -> dict[str, Any] | None:
+    line = pipe.readline(MAX_LINE)
+    return dict(json.loads(line)) if line.endswith(b"\n") else None
+
+
+def _read_array(pipe: IO[bytes], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    array = np.empty(shape, dtype)
+    view, done = array.reshape(-1).view(np.uint8).data, 0
+    while done < len(view):
+        got = pipe.readinto(view[done:])  # type: ignore[attr-defined]
+        if not got:
+            raise EOFError
+        done += got
+    return array
+
+
+def _why(code: int, late: bool, wall_seconds: float) -> str:
+    if late:
+        return f"it took longer than {wall_seconds:g} s"
+    if code == -24:  # SIGXCPU
+        return f"it took more than {CPU_SECONDS} s of CPU time"
+    return f"the decoder crashed (signal {-code})" if code < 0 else f"the decoder stopped (exit code {code})"
+
+
+# ------------------------------------------------------------------------------------------------------ the child
+
+
+def _limit() -> None:
+    """Limits on this very process; where there are none (Windows, part of macOS), the parent's clock remains."""
+    try:
+        import resource
+    except ImportError:
+        return
+    limits = {"RLIMIT_AS": MEMORY_BYTES, "RLIMIT_CPU": CPU_SECONDS, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0}
+    for name, value in (limits | {"RLIMIT_NOFILE": 64}).items():
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        try:
+            resource.setrlimit(kind, (value, hard) if hard == resource.RLIM_INFINITY else (min(value, hard), hard))
+        except (ValueError, OSError):  # macOS refuses some of them
+            continue
+
+
+def _send(kind: str, array: NDArray[Any] | None = None, **more: str) -> None:
+    out = sys.stdout.buffer
+    header = {"kind": kind, **more} | ({"shape": array.shape} if array is not None else {})
+    out.write(json.dumps(header).encode() + b"\n")
+    if array is not None:
+        out.write(np.ascontiguousarray(array).data)
+
+
+def _main(path: str, size: str, fps: str, rate: str, seconds: str) -> None:
+    from stale_diffusion import media
+
+    width, height = map(int, size.split("x"))
+    try:
+        found = media.probe(path)
+        if found.video is not None:
+            for frame in media.read_frames(path, Fraction(fps), (width, height), seconds=float(seconds)):
+                _send("picture", frame)
+        own = [i for i, audio in enumerate(found.audio) if audio.title.lower() not in media.LANES]
+        for chunk in media.read_sound(path, int(rate), 1, seconds=float(seconds), track=own[0]) if own else ():
+            _send("sound", chunk)
+        _send("end")
+    except StaleError as error:
+        _send("error", why=(error.why or error.what)[:300])
+    except MemoryError:
+        _send("error", why=f"it needs more than {MEMORY_BYTES >> 30} GB of memory")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    _limit()
+    _main(*sys.argv[1:])

@@ -1,0 +1,94 @@
+"""The Dreamscapes corpus: clips drawn from the places' climates, with captions, encoded as bits.
+
+A clip is a pure function of (seed, index): the corpus can be made in any order, by any number of processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from stale_diffusion import scene
+from stale_diffusion.clips.shards import Example, write_shard
+from stale_diffusion.dreamscapes.perform import BUILT, frame, lanes, place, sound
+from stale_diffusion.scene import Segment, Stage
+from stale_diffusion.senses import SENSES
+
+CLIPS_A_SHARD = 64
+TURN = 0.12  # share of clips in which one place turns into another
+_THEN = ("{}, then {}", "{}; later, {}", "first {}, and then {}", "{} turns into {}", "from {} to {}")
+
+
+def draw(rng: np.random.Generator, segments: int, name: str | None = None) -> tuple[list[Segment], str]:
+    """A scene and a caption that is true of it.
+
+    Args:
+        name: the place; a random one, or a turn from one into another, where there is none.
+    """
+    first = name or str(rng.choice(BUILT))
+    if name is None and segments > 1 and rng.random() < TURN:
+        return _turn(rng, segments, first)
+    drawn = place(first).draw(rng, segments)
+    return drawn, place(first).caption(drawn, rng)
+
+
+def _turn(rng: np.random.Generator, segments: int, first: str) -> tuple[list[Segment], str]:
+    second = str(rng.choice([n for n in BUILT if n != first]))
+    at = int(rng.integers(1, segments))  # segments of the first place; its last one turns
+    before, after = place(first).draw(rng, at), place(second).draw(rng, segments - at)
+    ramp = 0.5 - 0.5 * np.cos(np.pi * np.clip((np.arange(16) + 0.5) / 16, 0, 1))
+    last = before[-1]
+    curves = {**last.curves, "mix": scene.fit_curve(ramp)}
+    before[-1] = Segment(last.place, second, last.variant, last.statics, curves, last.events)
+    captions = place(first).caption(before, rng), place(second).caption(after, rng)
+    return before + after, str(rng.choice(_THEN)).format(*captions)
+
+
+def clip(index: int, *, seed: int, segments: int, rendered: bool) -> Example:
+    """Clip `index` of a corpus as an Example; with sight and hearing where `rendered`."""
+    rng = np.random.default_rng([seed, index])
+    drawn, caption = draw(rng, segments)
+    bits = {"scene": scene.encode(drawn)}
+    stage = Stage(scene.decode(bits["scene"]))  # what is performed is what the bits say
+    values = lanes(stage)
+    for name in ("touch", "smell", "taste"):
+        bits |= SENSES[name].encode(values[name])
+    if rendered:
+        sight, hearing = SENSES["sight"], SENSES["hearing"]
+        times = np.arange(segments * sight.samples) / float(sight.rate)
+        bits |= sight.encode(np.stack([frame(stage, float(t), (160, 96)) for t in times]))
+        stereo = sound(stage, 0, segments * hearing.samples, int(hearing.rate))
+        bits |= hearing.encode(stereo.mean(1))
+    places = sorted({s.place for s in drawn})
+    meta = {"corpus": "dreamscapes", "seed": seed, "index": index, "places": places, "licence": "CC0-1.0"}
+    return Example(key=f"dream-{seed}-{index:07d}", caption=caption, label=None, bits=bits, meta=meta)
+
+
+def _shard(index: int, *, folder: Path, seed: int, segments: int, rendered: bool, clips: int) -> Path:
+    path = folder / f"dreams-{index:05d}.tar"
+    if not path.exists():
+        first = index * CLIPS_A_SHARD
+        indices = range(first, min(first + CLIPS_A_SHARD, clips))
+        write_shard(path, (clip(i, seed=seed, segments=segments, rendered=rendered) for i in indices))
+    return path
+
+
+def write_corpus(
+    folder: Path, clips: int, *, seed: int, segments: int, rendered: bool, workers: int = 1
+) -> Iterator[Path]:
+    """Write a corpus as shards and yield each path; shards that are there are kept, so it goes on where it stopped."""
+    folder.mkdir(parents=True, exist_ok=True)
+    one = partial(_shard, folder=folder, seed=seed, segments=segments, rendered=rendered, clips=clips)
+    shards = range(-(-clips // CLIPS_A_SHARD))
+    if workers == 1:
+        yield from map(one, shards)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(one, shards)
+
+

@@ -1,0 +1,256 @@
+"""What the shore looks like: sky, sea, breakers, wash and sand of one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stale_diffusion.dreamscapes import light, water
+from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
+from stale_diffusion.dreamscapes.place import Array, View, in_bands
+from stale_diffusion.scene import Event, Stage
+
+NEAREST, FARTHEST = 7.0, 36.0  # metres at which a wave breaks, event.distance 0 and 1
+BORE_SPEED = 3.6  # m/s of the broken wave on its way in (a bore on about 1.3 m of water)
+MEMORY = 12.0  # seconds for which a wave or gust matters
+
+_SANDS = ((0.46, 0.37, 0.26), (0.52, 0.46, 0.37), (0.34, 0.29, 0.23), (0.40, 0.33, 0.24), (0.20, 0.18, 0.165))
+_WATERS = (
+    (0.012, 0.075, 0.085),
+    (0.010, 0.055, 0.080),
+    (0.022, 0.090, 0.080),
+    (0.020, 0.050, 0.055),
+    (0.014, 0.080, 0.105),
+)
+
+
+def metres(distance: Array) -> Array:
+    """How far from the camera a wave breaks, for event.distance in [0, 1]."""
+    return np.asarray(NEAREST + (FARTHEST - NEAREST) * distance)
+
+
+@dataclass(frozen=True)
+class Breaker:
+    """A wave at one moment: where its crest is at each column, how high, how broken, and how far it has run up."""
+
+    age: float
+    strength: float
+    crest: Tensor  # metres from the camera, (1, W)
+    height: Tensor  # metres, (1, W)
+    broken: Tensor  # [0, 1.2], (1, W)
+    reach: Tensor  # metres of run-up now, (1, W)
+    wet: Tensor  # metres of run-up that still glisten, (1, W)
+
+
+class Picture:
+    """One frame of the shore: what all its bands share.
+
+    x, y are slopes of rays, z metres ahead, east metres to the right; (1, W), (H, 1), (H, 1), (H, W).
+    """
+
+    def __init__(self, stage: Stage, t: float, view: View) -> None:
+        self.t, self.view = t, view
+        self.light = light.stage_light(stage, t)
+        self.camera = light.Camera.of(stage, t, (1.35, 2.3), 0.24)
+        self.variant = stage.segment(t).variant
+        self.wind, self.swell = stage.value("wind", t), stage.value("swell", t)
+        self.drifted = 4 + 9 * t * 0.1 + 12 * stage.integral("wind", t)
+        rng = stage.rng("shore", t)
+        self.sand = light.colour(_SANDS[int(rng.integers(len(_SANDS)))], view.u)
+        self.water = light.colour(_WATERS[int(rng.integers(len(_WATERS)))], view.u)
+        self.side, self.coast = float(rng.choice((-1, 1))), rng.random(3)
+        through = 1 - 0.9 * float(np.clip((self.light.cloud - 0.5) / 0.4, 0, 1))
+        self.sun = through * (0.25 + 0.75 * stage.value("light", t))
+        self.key = light.colour(self.light.key, view.u) * self.sun
+        self.ambient = light.colour(self.light.ambient, view.u)
+        self.x = self.camera.slopes(view)[0]
+        nearest = self.camera.height * self.camera.focal / (1 + self.camera.tilt)
+        self.rest = nearest * (1.95 - 0.75 * stage.value("near", t)) + 0.6
+        self.base = (
+            self.rest
+            + 0.05 * self.rest * self._line(self.rest, 0.11, 0.5, 2)
+            + 0.4 * self._line(self.rest, 0.03, 0.1, 1)
+        )
+        self.breakers = [self._breaker(e) for e in stage.events("wave", t - MEMORY, t)]
+        zero = torch.zeros_like(self.base)
+        self.front = self.base - torch.stack([zero, *(b.reach for b in self.breakers)]).amax(0)
+        self.glisten = self.base - torch.stack([zero + 0.15 * self.rest, *(b.wet for b in self.breakers)]).amax(0)
+        self.tiles = water.waves(t, 0.3, view.device)
+        self.mirror = water.Mirror(self.light, t, self.drifted, self.variant, view.device)
+        self.fog = water.far_colour(self.light, self.x)
+
+    def _line(self, z: float, scale: float, row: float, octaves: int) -> Tensor:
+        """Smooth noise along a line at z metres, (1, W): a function of metres to the right."""
+        total = torch.zeros_like(self.x)
+        for k in range(octaves):
+            at = torch.full((1, 1), row + 0.37 * k, device=self.x.device)
+            total = total + sample(texture(21, 256, 1.6), self.x * (z * scale * 3**k / 6), at) / 2.4**k
+        return total
+
+    def _breaker(self, e: Event) -> Breaker:
+        """The wave of an event now: its crest comes in at the speed of a bore, then runs up the sand and drains."""
+        age, far = self.t - e.time, max(float(metres(np.array(e.distance))), self.rest + 2.5)
+        row = (e.time * 0.618) % 1
+        z = far - BORE_SPEED * age
+        arrival = (far - self.rest) / BORE_SPEED
+        line = max(z, self.rest)
+        crest = line + (0.5 + 0.05 * line) * self._line(line, 0.10, row, 3)
+        off = (self.x - self.camera.turn) * line - e.x * 0.45 * line
+        width = 5 + 16 * e.strength
+        along = torch.exp(-((off / width) ** 4)) * (1 + 0.25 * self._line(line, 0.3, row + 0.2, 2))
+        shoal = float(np.clip((z - self.rest) / 2.5, 0, 1))
+        rise = float(np.clip(age / 1.0, 0, 1)) ** 0.7 * (0.45 + 0.55 * np.exp(-age / 3.0)) * shoal
+        since = age - arrival
+        reach = _run_up(since) * (0.6 + 2.6 * e.strength) * self.rest / 6
+        peak = (
+            _run_up(min(since, 1.5))
+            * (0.6 + 2.6 * e.strength)
+            * self.rest
+            / 6
+            * max(0.0, 1 - max(0.0, since - 1.5) / 9)
+        )
+        lobes = 1 + 0.22 * self._line(self.rest, 0.35, row + 0.4, 3)
+        return Breaker(
+            age,
+            e.strength,
+            crest,
+            (0.16 + 1.15 * e.strength) * rise * along,
+            ((age - off.abs() / 9) / 1.1).clamp(0, 1.2) * along.clamp(0, 1),
+            (reach * lobes * along.clamp(0.2, 1.2)).clamp(min=0),
+            (peak * lobes * along.clamp(0.2, 1.2)).clamp(min=0),
+        )
+
+    def render(self) -> Tensor:
+        """(rows, W, 3)."""
+        horizon = int(np.clip(np.ceil((1 - self.camera.tilt) / self.view.pixel - 0.5), 0, self.view.height))
+        top, bottom = self.view.top, self.view.top + self.view.rows
+        split = int(np.clip(horizon, top, bottom))
+        parts = []
+        if split > top:
+            parts.append(in_bands(replace(self.view, rows=split - top), self._above))
+        if split < bottom:
+            parts.append(in_bands(replace(self.view, top=split, rows=bottom - split), self._below))
+        return torch.cat(parts)
+
+    def _above(self, band: View) -> Tensor:
+        """Sky and headland."""
+        x, y = self.camera.slopes(band)
+        image = light.sky(self.light, x, y, self.t, self.drifted, self.variant)
+        return self._over_breakers(band, image, x, y)
+
+    def _below(self, band: View) -> Tensor:
+        """Sea and sand."""
+        x, y = self.camera.slopes(band)
+        y = y.clamp(max=-2e-4)
+        z = self.camera.height / -y
+        footprint = z * z * (band.pixel / self.camera.focal / self.camera.height)
+        east = x * z
+        inside = z - self.front  # metres behind the edge of the water
+        edge = (inside / footprint.clamp(max=0.5) + 0.5).clamp(0, 1)[..., None]
+        if float(inside.max()) <= 0:
+            image = self._beach(x, y, z, east, footprint)
+        elif float(inside.min()) >= 1:
+            image = self._sea(x, y, z, east, footprint, inside)
+        else:
+            sand, sea = self._beach(x, y, z, east, footprint), self._sea(x, y, z, east, footprint, inside)
+            image = sand + edge * (sea - sand)
+        return self._over_breakers(band, image, x, y)
+
+    def _sea(self, x: Tensor, y: Tensor, z: Tensor, east: Tensor, footprint: Tensor, inside: Tensor) -> Tensor:
+        """Water from its edge to the horizon: Fresnel reflection, its own colour, glitter, foam, haze."""
+        calm = (inside / 7).clamp(0.10, 1)
+        breeze = 0.35 + 0.65 * self.wind
+        steep = (0.10 * breeze, 0.085 * breeze, 0.045 + 0.06 * self.swell, 0.02 + 0.06 * self.swell)
+        (sx, sz, crest), hidden = water.surface(self.tiles, steep, east, z, footprint)
+        sx, sz = sx * calm, sz * calm
+        rx, ry, share = water.reflect(x, y, sx, sz, hidden)
+        depth = (0.045 * inside).clamp(0, 3)
+        lit = self.ambient + self.key * max(self.light.toward[1], 0.0)
+        clear = torch.exp(-depth[..., None] * light.colour((3.4, 1.5, 1.2), x))
+        body = (self.water * (1 + 4 * crest.clamp(-0.04, 0.12))[..., None]) * lit * (
+            1 - clear
+        ) + self.sand * 0.42 * lit * clear
+        image = body + share[..., None] * (self.mirror(rx, ry) - body)
+        image = image + water.glitter(self.light, x, y, sx, sz, hidden)[..., None] * self.key
+        foam = self._foam(z, east, footprint, inside)
+        image = image + foam[..., None] * (
+            0.82 * (self.ambient * 1.1 + self.key * (0.25 + 0.6 * self.light.toward[1])) - image
+        )
+        haze = 1 - torch.exp(-z * (0.0003 + 0.004 * self.light.haze**2))
+        return image + haze[..., None] * (self.fog - image)
+
+    def _foam(self, z: Tensor, east: Tensor, footprint: Tensor, inside: Tensor) -> Tensor:
+        """How much of the water is foam, (H, W): lace behind each bore and along the edge of the wash."""
+        cover = 0.9 * torch.exp(-inside.clamp(min=0) / 0.16) + 0.28 * torch.exp(-inside.clamp(min=0) / 1.6)
+        for b in self.breakers:
+            passed = (z - b.crest) / BORE_SPEED
+            trail = torch.exp(-passed.clamp(min=0) / 2.2) * (passed > 0) * torch.exp(-((passed / max(b.age, 0.1)) ** 4))
+            cover = torch.maximum(cover, trail * b.broken * min(1.0, 0.35 + 0.9 * b.strength) * 0.95)
+        if float(cover.max()) < 0.02:
+            return cover
+        flow = 0.10 * self.t
+        a = sample(texture(31, 512, 1.1), east * 0.075, (z + flow) * 0.075 + 0.3)
+        b2 = sample(texture(32, 512, 1.0), east * 0.21, (z + flow) * 0.21)
+        lace = 1 - (a.abs() * 0.8 + 0.45 * b2.abs())
+        soft = (0.22 + footprint * 1.2).clamp(max=1.5)
+        mask = ((lace - 1 + 1.25 * cover) / soft + 0.5).clamp(0, 1)
+        return mask * cover.clamp(0, 1) ** 0.5
+
+    def _beach(self, x: Tensor, y: Tensor, z: Tensor, east: Tensor, footprint: Tensor) -> Tensor:
+        """Sand: dry and grainy, or dark and mirror-like where a wave has just been."""
+        wet = smoothstep(-0.5, 0.35, (z - self.glisten) / (0.1 * self.rest))
+        grain = sample(texture(41, 512, 0.55), east * 0.9, z * 0.9)
+        dunes = sample(texture(42, 256, 1.5), east * 0.11, z * 0.16)
+        fine = 1 / (1 + (footprint * 60) ** 2)
+        relief = (1 + 0.10 * grain * fine * (1 - 0.7 * wet) + 0.07 * dunes * (1 - 0.6 * wet))[..., None]
+        lit = self.ambient * 0.95 + self.key * (max(self.light.toward[1], 0.0) + 0.05)
+        base = self.sand * relief * lit * (1 - 0.55 * wet)[..., None]
+        slope = 0.016 * sample(texture(43, 256, 1.2), east * 0.25, z * 0.25)
+        rx, ry, share = water.reflect(x, y, slope, slope, torch.full_like(z, 4e-4))
+        mirror = self.mirror(rx, ry)
+        return base + (wet**2 * share * 0.85)[..., None] * (mirror - base)
+
+    def _over_breakers(self, band: View, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Draw the faces of the waves over a band, far ones first."""
+        for b in sorted(self.breakers, key=lambda b: -float(b.crest.mean())):
+            foot, top = -self.camera.height / b.crest, (b.height - self.camera.height) / b.crest
+            if float(b.height.max()) < 0.02 or float(top.max()) < float(y.min()) or float(foot.min()) > float(y.max()):
+                continue
+            image = self._face(b, image, x, y, foot, top, band.pixel / self.camera.focal)
+        return image
+
+    def _face(self, b: Breaker, image: Tensor, x: Tensor, y: Tensor, foot: Tensor, top: Tensor, pixel: float) -> Tensor:
+        """The face of one wave: green where the sun shines through, white where it has broken."""
+        east = x * b.crest
+        q = (y - foot) / (top - foot).clamp(min=1e-4)
+        up = q * b.height
+        noise = sample(texture(31, 512, 1.1), east * 0.09 + b.age * 0.01, up * 0.22 - 0.10 * b.age)
+        noise = noise + 0.5 * sample(texture(32, 512, 1.0), east * 0.35, up * 0.7 - 0.35 * b.age)
+        white = smoothstep(-0.25, 0.45, q - 1.05 + 1.15 * b.broken + 0.22 * noise)
+        ragged = 0.10 * noise * b.broken.clamp(0, 1)
+        inside = ((1 - q + ragged) * b.height / b.crest / pixel).clamp(0, 1) * smoothstep(
+            0.0, 0.16, q + 0.12 * noise * white
+        )
+        lit = self.ambient + self.key * 0.7
+        through = (0.35 + 0.9 * q.clamp(0, 1) ** 2)[..., None]
+        green = self.water * light.colour((0.9, 1.5, 1.35), x) * lit * through + 0.10 * self.mirror(
+            x.expand_as(q), (0.3 + 0.4 * q).clamp(0, 2)
+        )
+        shade = (0.55 + 0.42 * q.clamp(0, 1.1) + 0.13 * noise)[..., None]
+        foam = 0.85 * (self.ambient * 1.05 + self.key * 0.62) * shade
+        face = green + white[..., None] * (foam - green)
+        haze = 1 - torch.exp(-b.crest * (0.0003 + 0.004 * self.light.haze**2))
+        face = face + haze[..., None] * (self.fog - face)
+        return image + inside[..., None] * (face - image)
+
+
+def _run_up(since: float) -> float:
+    """How far the wash of a wave is up the sand, [0, 1], `since` seconds after it arrives: up in 1.5 s, down in 4.5."""
+    if since <= 0:
+        return 0.0
+    return float(
+        np.sin(np.pi / 2 * min(since / 1.5, 1.0)) * (0.5 + 0.5 * np.cos(np.pi * np.clip((since - 1.5) / 4.5, 0, 1)))
+    )

@@ -1,0 +1,134 @@
+"""Lofelt / Meta .haptic: one actuator, envelopes of amplitude and frequency in [0, 1], emphasis at onsets."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion.errors import StaleError
+from stale_diffusion.movie import Movie
+from stale_diffusion.timeline import MAX_SECONDS, Track, keyframes, read_object
+
+HERTZ = (20.0, 300.0)  # frequency 0 and 1, on a logarithmic scale
+ONSET_RISE = 0.12  # rise of the amplitude that is felt as a beginning
+ONSET_SECONDS = 0.05  # ... within this time
+MAX_POINTS = 1_000_000
+
+
+def body(track: Track) -> NDArray[np.float64]:
+    """Amplitude where there is one actuator for the whole body, (T,): the stronger of seat and back."""
+    places = [track.channel(f"{place}_amplitude").astype(np.float64) for place in ("seat", "back")]
+    return np.clip(np.maximum(*places), 0, 1)
+
+
+def pitch(track: Track) -> NDArray[np.float64]:
+    """Frequency as [0, 1] on the logarithmic scale between HERTZ, (T,)."""
+    low, high = np.log(HERTZ)
+    hertz = np.maximum(track.channel("frequency").astype(np.float64), 1.0)
+    return np.asarray(np.clip((np.log(hertz) - low) / (high - low), 0, 1))
+
+
+def onsets(amplitude: NDArray[np.float64], rate: Fraction) -> list[tuple[int, float]]:
+    """Beginnings felt in an amplitude (T,): [(sample of the peak, rise)], in order of time.
+
+    An onset is a rise by ONSET_RISE within ONSET_SECONDS; the next one counts 0.1 s later.
+    """
+    reach = max(1, round(ONSET_SECONDS * rate))
+    before = np.concatenate([np.zeros(reach), amplitude])[: len(amplitude)]
+    rise = amplitude - before
+    found: list[tuple[int, float]] = []
+    i = 0
+    while i < len(rise):
+        if rise[i] < ONSET_RISE:
+            i += 1
+            continue
+        window = rise[i : i + reach + 1]
+        peak = i + int(window.argmax())
+        found.append((peak, float(rise[peak])))
+        i = max(peak + 1, i + round(0.1 * rate))
+    return found
+
+
+def to_haptic(movie: Movie) -> dict[str, Any]:
+    """The touch of a movie as a .haptic document (version 1.0.0)."""
+    track = movie.touch
+    amplitude, frequency, rate = body(track).round(4), pitch(track).round(4), float(track.rate)
+    strong = dict(onsets(amplitude, track.rate))
+    slack = np.where(amplitude > 0, 0.008, 0.0)
+    slack[list(strong)] = 0  # an onset is a breakpoint of its own
+    at = np.union1d(keyframes(amplitude, slack)[0], np.array(list(strong), np.int64))
+    points: list[dict[str, Any]] = []
+    for i in at.tolist():
+        point: dict[str, Any] = {"time": round(i / rate, 6), "amplitude": float(amplitude[i])}
+        if i in strong:  # emphasis may not be weaker than the envelope under it
+            emphasis = min(1.0, float(amplitude[i]) + 0.25 * strong[i])
+            point["emphasis"] = {"amplitude": round(emphasis, 4), "frequency": float(frequency[i])}
+        points.append(point)
+    pitches = [
+        {"time": round(i / rate, 6), "frequency": v}
+        for i, v in zip(*(a.tolist() for a in keyframes(frequency, 0.01)), strict=True)
+    ]
+    for name, envelope in (("amplitude", points), ("frequency", pitches)):
+        if not envelope:
+            envelope.append({"time": 0.0, name: 0.0})
+        if envelope[-1]["time"] < movie.seconds:
+            envelope.append({"time": round(movie.seconds, 6), name: envelope[-1][name]})
+    return {
+        "version": {"major": 1, "minor": 0, "patch": 0},
+        "metadata": {
+            "editor": "Stale Diffusion", "author": "", "source": "", "project": movie.title,
+            "tags": [], "description": "seat and back as one actuator; frequency 0-1 is 20-300 Hz, logarithmic",
+        },
+        "signals": {"continuous": {"envelopes": {"amplitude": points, "frequency": pitches}}},
+    }  # fmt: skip
+
+
+def dumps(movie: Movie) -> str:
+    """The .haptic document as text."""
+    return json.dumps(to_haptic(movie), separators=(",", ":"))
+
+
+def from_haptic(data: bytes | str, rate: Fraction = Fraction(64), source: str = ".haptic file") -> Track:
+    """Read a .haptic document as a touch track: the same amplitude at seat and back, 20 C, no wind.
+
+    Raises:
+        StaleError: it is damaged.
+    """
+    envelopes = read_object(data, source)
+    for name in ("signals", "continuous", "envelopes"):
+        envelopes = envelopes.get(name) if isinstance(envelopes, dict) else None  # type: ignore[assignment]
+    times, amplitude = _points(envelopes, "amplitude", source)
+    pitch_times, pitches = _points(envelopes, "frequency", source) if envelopes.get("frequency") else (times, times * 0)
+    n = int(np.ceil(times[-1] * float(rate))) or 1
+    at = np.arange(n) / float(rate)
+    low, high = np.log(HERTZ)
+    felt = np.interp(at, times, amplitude)
+    hertz = np.exp(low + np.interp(at, pitch_times, pitches) * (high - low))
+    values = np.stack([felt, felt, hertz, np.full(n, 20.0), np.zeros(n)], -1).astype(np.float32)
+    names = ("seat_amplitude", "back_amplitude", "frequency", "temperature", "wind")
+    return Track("touch", rate, names, "1, 1, Hz, degC, m/s", values, "given")
+
+
+def _damaged(source: str, why: str) -> StaleError:
+    return StaleError(f"{source} is not a .haptic document.", why, "export it again from the editor that made it")
+
+
+def _points(envelopes: Any, name: str, source: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Times and values of one envelope, checked."""
+    points = envelopes.get(name) if isinstance(envelopes, dict) else None
+    if not isinstance(points, list) or not 0 < len(points) <= MAX_POINTS:
+        raise _damaged(source, f"it has no {name} envelope")
+    pairs = np.empty((len(points), 2))
+    for i, point in enumerate(points):
+        for j, (key, most) in enumerate((("time", MAX_SECONDS), (name, 1.0))):
+            value = point.get(key) if isinstance(point, dict) else None
+            if type(value) is bool or not isinstance(value, int | float) or not 0 <= value <= most:
+                raise _damaged(source, f"{key} of a point of {name} must be a number from 0 to {most:g}")
+            pairs[i, j] = value
+    if np.any(np.diff(pairs[:, 0]) < 0):
+        raise _damaged(source, f"{name} is not in order of time")
+    return pairs[:, 0], pairs[:, 1]

@@ -1,0 +1,181 @@
+"""The movie file: one Matroska file with everything in it, or a movie with sidecars beside it.
+
+Picture (H.264), sound and a track titled "touch" (audio-rate vibration, FLAC at 8 kHz, for a bass shaker), subtitle
+tracks smell, taste, touch, and attachments: timeline.json (the source of truth), recipe.json and the device formats.
+Segment by segment, so memory does not grow with the movie.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion.errors import StaleError
+from stale_diffusion.formats import export, subtitles
+from stale_diffusion.formats.subtitles import Line
+from stale_diffusion.movie import RGB, Filmed, Movie, Sound
+from stale_diffusion.senses.base import SEGMENT_SECONDS
+from stale_diffusion.senses.touch import drive
+from stale_diffusion.timeline import Track
+
+if TYPE_CHECKING:
+    from stale_diffusion.media import MovieWriter
+
+SOUND_RATE = 48_000  # Hz
+TOUCH_RATE = 8_000  # Hz
+SIDECAR_SECONDS = 30 * 60  # above this, timelines are files of their own
+MAX_FPS = 240
+
+
+def write(
+    movie: Movie,
+    path: Path,
+    size: tuple[int, int],
+    fps: Fraction,
+    *,
+    recipe: bool = True,
+    progress: Callable[[float], None] | None = None,
+) -> list[Path]:
+    """Write a movie; see `Movie.save`.
+
+    Raises:
+        StaleError: the size, the folder or the container cannot be used, or the disk is full; nothing is half-written.
+    """
+    from stale_diffusion.media import MovieWriter  # av takes a while to import
+
+    if movie.screen is None:
+        raise StaleError("This movie has neither picture nor sound.", mend="generate or open one first", usage=True)
+    if not 0 < fps <= MAX_FPS:
+        raise StaleError(f"{fps} frames a second cannot be shown.", f"more than 0, at most {MAX_FPS}", usage=True)
+    copied = movie.screen.path if isinstance(movie.screen, Filmed) else None
+    if movie.recipe is not None and copied is None:
+        movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
+    inside = path.suffix.lower() == ".mkv" and movie.seconds <= SIDECAR_SECONDS
+    files = export.attachments(movie, recipe=recipe) if inside else {}
+    lanes = {sense: subtitles.to_lines(movie, sense) for sense in export.SENSES if sense in movie.tracks}
+    writer = MovieWriter(
+        path,
+        None if copied else size,
+        fps,
+        None if copied else SOUND_RATE,
+        touch_rate=TOUCH_RATE if "touch" in movie.tracks else None,
+        subtitles=tuple(lanes),
+        copy_from=copied,
+    )
+    with writer:
+        for segment in _segments(movie, size, fps, lanes, copied is not None):
+            _feed(writer, segment, lambda share: _tell(progress, share))
+        title = {"title": movie.title} if movie.recipe is not None and recipe else {}
+        writer.close(files or None, title)
+    sidecars = [] if inside else export.write_sidecars(movie, path, recipe=recipe)
+    return [path, *sidecars]
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """What goes into the file side by side: SEGMENT_SECONDS of every track; frames come one at a time."""
+
+    frames: Iterator[RGB]
+    count: int
+    share: tuple[float, float]  # of the movie, at its first and after its last frame
+    sound: Sound | None
+    touch: Sound | None
+    lines: list[tuple[str, Line]]
+
+
+def _segments(
+    movie: Movie, size: tuple[int, int], fps: Fraction, lanes: Mapping[str, list[Line]], copied: bool
+) -> Iterator[_Segment]:
+    """The movie cut into segments; picture and sound are left out where they are copied."""
+    assert movie.screen is not None
+    frames = iter(()) if copied else movie.screen.frames(size, fps)
+    sound = None if copied else Exactly(movie.screen.sound(SOUND_RATE))
+    shaker = vibration(movie.touch) if "touch" in movie.tracks else iter(())
+    for k in range(math.ceil(movie.seconds / SEGMENT_SECONDS)):
+        start = float(k * SEGMENT_SECONDS)
+        end = min(start + SEGMENT_SECONDS, movie.seconds)
+        lines = [
+            (sense, line)
+            for sense, lane in lanes.items()
+            for line in lane[bisect_left(lane, start, key=_start) : bisect_left(lane, end, key=_start)]
+        ]
+        yield _Segment(
+            frames,
+            0 if copied else _count(end, fps) - _count(start, fps),
+            (start / movie.seconds, end / movie.seconds),
+            sound.take(_count(end, SOUND_RATE) - _count(start, SOUND_RATE)) if sound else None,
+            next(shaker, None),
+            sorted(lines, key=lambda entry: entry[1].start),
+        )
+
+
+def _start(line: Line) -> float:
+    return line.start
+
+
+def _feed(writer: MovieWriter, segment: _Segment, tell: Callable[[float], None]) -> None:
+    first, last = segment.share
+    for i in range(segment.count):
+        writer.frame(_next_frame(segment.frames))
+        tell(first + (last - first) * (i + 1) / segment.count)
+    if segment.sound is not None:
+        writer.sound(segment.sound)
+    if segment.touch is not None:
+        writer.touch(segment.touch)
+    for sense, line in segment.lines:
+        writer.subtitle(sense, line.start, line.seconds, line.text)
+    tell(last)
+
+
+def _tell(progress: Callable[[float], None] | None, share: float) -> None:
+    if progress is not None:
+        progress(min(share, 1.0))
+
+
+def _count(seconds: float, rate: Fraction | int) -> int:
+    """Samples or frames up to a time: what a segment gets is the difference, so that nothing adds up."""
+    return round(Fraction(seconds).limit_denominator(1_000_000) * rate)
+
+
+def _next_frame(frames: Iterator[RGB]) -> RGB:
+    try:
+        return next(frames)
+    except StopIteration:
+        raise StaleError("The picture ended before the movie.", "the screen is shorter than it says") from None
+
+
+class Exactly:
+    """Chunks of any length, taken in lengths of one's own; silence after the end."""
+
+    def __init__(self, chunks: Iterator[Sound]) -> None:
+        self._chunks = chunks
+        self._held: list[Sound] = []
+
+    def take(self, n: int) -> Sound:
+        """The next n samples, (n, 2)."""
+        have = sum(map(len, self._held))
+        while have < n:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                chunk = np.zeros((n - have, 2), np.float32)
+            self._held.append(chunk)
+            have += len(chunk)
+        joined = np.concatenate(self._held) if self._held else np.zeros((0, 2), np.float32)
+        self._held = [joined[n:]]
+        return joined[:n]
+
+
+def vibration(track: Track) -> Iterator[NDArray[np.float32]]:
+    """What a bass shaker plays, a segment at a time, (N, 2) at TOUCH_RATE, the phase running through."""
+    step, phase = int(track.rate * SEGMENT_SECONDS), 0.0
+    for i in range(0, len(track.values), step):
+        signal, phase = drive(track.values[i : i + step], TOUCH_RATE, phase)
+        yield signal

@@ -1,0 +1,130 @@
+"""MPEG-V sensory effect metadata (ISO/IEC 23005-3), XML: wind, temperature, vibration, scent.
+
+Every effect is a pair, activate true and later false, and a change is a new pair. `duration` is left out, because
+players read it as seconds whatever the time scale; and as one effect of a type ends the last, there is one scent at a
+time, the strongest, and one vibration, the stronger of seat and back. Taste does not exist there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion.formats.haptic import body
+from stale_diffusion.formats.notes import notes
+from stale_diffusion.movie import Movie
+from stale_diffusion.timeline import Track
+
+TIMESCALE = 1000  # ticks a second
+STEPS = 20  # levels of an intensity
+ENTER, LEAVE = 0.12, 0.06  # of a scent
+TAKE_OVER = 1.4  # how much stronger another note must be to replace the one that plays
+
+HEAD = """<?xml version="1.0" encoding="UTF-8"?>
+<SEM xmlns="urn:mpeg:mpeg-v:2010:01-SEDL-NS" xmlns:sev="urn:mpeg:mpeg-v:2010:01-SEV-NS"
+ xmlns:si="urn:mpeg:mpeg21:2003:01-DIA-XSI-NS" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+ si:timeScale="1000">
+"""
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """One change of one effect; intensity None switches it off."""
+
+    seconds: float
+    kind: str
+    intensity: float | None = None
+    low: float = 0.0
+    high: float = 100.0
+    scent: str = ""
+
+    def xml(self) -> str:
+        """The element, one line."""
+        parts = [f'<Effect xsi:type="sev:{self.kind}" activate="{"false" if self.intensity is None else "true"}"']
+        if self.scent and self.intensity is not None:
+            parts.append(f'scent="{self.scent}"')
+        if self.intensity is not None:
+            parts.append(f'intensity-value="{self.intensity:g}" intensity-range="{self.low:g} {self.high:g}"')
+        parts.append(f'si:anchorElement="true" si:pts="{round(self.seconds * TIMESCALE)}"/>')
+        return " ".join(parts)
+
+
+def to_sem(movie: Movie) -> str:
+    """The effects of a movie as an SEM document."""
+    effects: list[_Effect] = []
+    if "touch" in movie.tracks:
+        touch = movie.touch
+        effects += _steps("VibrationType", body(touch) * 100, touch.rate, 0.25, movie.seconds)
+        effects += _steps("WindType", touch.channel("wind") / 20 * 100.0, touch.rate, 1.0, movie.seconds)
+        effects += _temperature(touch, movie.seconds)
+    if "smell" in movie.tracks:
+        effects += _scents(movie.smell, movie.seconds)
+    # what ends comes before what begins at the same moment
+    effects.sort(key=lambda e: (round(e.seconds * TIMESCALE), e.intensity is not None))
+    return HEAD + "".join(f"{effect.xml()}\n" for effect in effects) + "</SEM>\n"
+
+
+def _blocks(values: NDArray[np.float64], rate: Fraction, seconds: float) -> Iterator[tuple[float, NDArray[np.float64]]]:
+    """Stretches of `seconds`, with the time at which each begins."""
+    step = max(1, round(seconds * rate))
+    for i in range(0, len(values), step):
+        yield float(i / rate), values[i : i + step]
+
+
+def _steps(kind: str, percent: NDArray[np.float64], rate: Fraction, every: float, end: float) -> Iterator[_Effect]:
+    """An intensity in 0-100, told when it moves by more than a level: the peak of each block, zero is off."""
+    told = 0
+    for time, block in _blocks(percent, rate, every):
+        level = float(np.clip(block.max(), 0, 100)) / 100 * STEPS
+        if abs(level - told) < 0.75 and (told == 0) == (level < 0.5):
+            continue
+        new = max(1, round(level)) if level >= 0.5 else 0
+        if new == told:
+            continue
+        if told:
+            yield _Effect(time, kind)
+        if new:
+            yield _Effect(time, kind, new * 100 / STEPS)
+        told = new
+    if told:
+        yield _Effect(end, kind)
+
+
+def _temperature(track: Track, end: float) -> Iterator[_Effect]:
+    """Degrees Celsius, told when they move by one."""
+    told: int | None = None
+    for time, block in _blocks(track.channel("temperature").astype(np.float64), track.rate, 1.0):
+        celsius = float(np.clip(block.mean(), -10, 50))
+        if told is not None and abs(celsius - told) <= 0.75:
+            continue
+        if told is not None:
+            yield _Effect(time, "TemperatureType")
+        told = round(celsius)
+        yield _Effect(time, "TemperatureType", told, -10, 50)
+    if told is not None:
+        yield _Effect(end, "TemperatureType")
+
+
+def _scents(track: Track, end: float) -> Iterator[_Effect]:
+    """The strongest note, told when it changes or its intensity moves by two levels."""
+    table, playing, told = notes(), -1, 0
+    for time, block in _blocks(track.values.astype(np.float64), track.rate, 0.5):
+        level = block.mean(axis=0)
+        top = int(level.argmax())
+        if playing >= 0 and level[playing] >= LEAVE and level[top] < TAKE_OVER * level[playing]:
+            top = playing
+        present = level[top] >= (LEAVE if top == playing else ENTER) and track.channels[top] in table
+        new = max(1, round(float(np.clip(level[top], 0, 1)) * STEPS)) if present else 0
+        if top == playing and present and abs(new - told) < 2:
+            continue
+        if playing >= 0:
+            yield _Effect(time, "ScentType")
+        if present:
+            yield _Effect(time, "ScentType", new * 100 / STEPS, scent=table[track.channels[top]].urn)
+        playing, told = (top, new) if present else (-1, 0)
+    if playing >= 0:
+        yield _Effect(end, "ScentType")

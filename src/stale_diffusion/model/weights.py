@@ -1,0 +1,70 @@
+"""Models on disk: one safetensors file with the network's shape in its header, or the folder of a training run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from stale_diffusion.errors import StaleError
+from stale_diffusion.model.transformer import Denoiser, Shape
+
+SHIPPED = "weights/default.safetensors"
+
+
+def write_model(tensors: dict[str, Tensor], shape: dict[str, Any], path: Path, about: dict[str, str]) -> None:
+    """Write weights in float16 with their shape and a few words about them into one file."""
+    half = {name: t.to(torch.float16).contiguous() for name, t in tensors.items()}
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(save(half, {"shape": json.dumps(shape), **about}))
+    part.replace(path)
+
+
+def read_model(source: str | Path | None = None) -> tuple[Denoiser, str]:
+    """The denoiser and the sha256 of its file: the one that ships, a .safetensors file, or a run's weight average.
+
+    Raises:
+        StaleError: it is missing, damaged, or not a model of this program.
+    """
+    if source is None:
+        shipped = files("stale_diffusion") / SHIPPED
+        if not shipped.is_file():
+            mend = "pip install --force-reinstall stale-diffusion, or train one: stale-diffusion train configs/tiny.toml"
+            raise StaleError("This installation has no model in it.", f"{SHIPPED} is not in the package.", mend)
+        return _from_bytes(shipped.read_bytes(), "The shipped model")
+    path = Path(source)
+    if path.is_dir():
+        runs = sorted(p for p in path.glob("step-*") if (p / "state.json").is_file() and p.suffix != ".part")
+        if not runs:
+            raise StaleError(f"There is no model in {path}.", mend=f"stale-diffusion train CONFIG --run {path}")
+        data = (runs[-1] / "average.safetensors").read_bytes()
+        return _built(data, json.loads((runs[-1] / "state.json").read_text())["shape"], str(path))
+    if not path.is_file():
+        raise StaleError(f"There is no model {path}.", mend="Leave --model out to use the one that ships.", usage=True)
+    return _from_bytes(path.read_bytes(), str(path))
+
+
+def _from_bytes(data: bytes, name: str) -> tuple[Denoiser, str]:
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        return _built(data, json.loads(header["__metadata__"]["shape"]), name)
+    except (ValueError, KeyError) as e:
+        mend = "Leave --model out to use the one that ships."
+        raise StaleError(f"{name} is not a model of this program.", str(e), mend) from e
+
+
+def _built(data: bytes, shape: dict[str, Any], name: str) -> tuple[Denoiser, str]:
+    try:
+        model = Denoiser(Shape(**shape))
+        model.load_state_dict({k: v.float() for k, v in load(data).items()})
+    except (RuntimeError, TypeError, SafetensorError) as e:
+        why = str(e).splitlines()[0]
+        raise StaleError(f"{name} does not fit this program.", why, "Use the version that made it.") from e
+    return model, hashlib.sha256(data).hexdigest()

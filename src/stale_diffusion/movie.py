@@ -1,0 +1,218 @@
+"""A five-sense movie: a screen (picture and sound) and tracks of touch, smell and taste on one clock."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import textwrap
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion import recipe as recipes
+from stale_diffusion import timeline
+from stale_diffusion.errors import StaleError
+from stale_diffusion.recipe import Recipe
+from stale_diffusion.senses.base import Bits
+from stale_diffusion.timeline import Track
+
+__all__ = ["Filmed", "Movie", "Screen", "Track"]
+
+RGB = NDArray[np.uint8]
+Sound = NDArray[np.float32]
+SCENE_TOKENS = (25, 32)  # tokens and bits of a scene segment
+RESERVED = ("touch", "smell", "taste")  # the tracks this program writes; never taken for a movie's own sound
+
+
+class Screen(ABC):
+    """Where picture and sound come from; final subclasses are filmed (here), performed and painted."""
+
+    kind: Literal["performed", "painted", "filmed"]
+
+    @property
+    @abstractmethod
+    def seconds(self) -> float:
+        """Duration in seconds."""
+
+    @abstractmethod
+    def frames(self, size: tuple[int, int], fps: Fraction) -> Iterator[RGB]:
+        """Pictures, (H, W, 3) uint8 sRGB, at (width, height) and fps, from the start; a new pass at every call."""
+
+    @abstractmethod
+    def sound(self, rate: int) -> Iterator[Sound]:
+        """Chunks of stereo sound, (n, 2) in [-1, 1], at `rate`; nothing where there is no sound."""
+
+
+@final
+class Filmed(Screen):
+    """The picture and sound of a media file, decoded only to be looked at: saving copies its packets."""
+
+    kind = "filmed"
+
+    def __init__(self, path: str | Path) -> None:
+        from stale_diffusion import media  # av takes a while to import
+
+        self.path = Path(path)
+        self.probe = media.probe(path)
+
+    @property
+    def seconds(self) -> float:
+        """Duration of the file."""
+        return self.probe.seconds
+
+    def frames(self, size: tuple[int, int], fps: Fraction) -> Iterator[RGB]:
+        """Pictures of the file, scaled to cover `size`; nothing where it has none."""
+        from stale_diffusion import media
+
+        return media.read_frames(self.path, fps, size) if self.probe.video else iter(())
+
+    def sound(self, rate: int) -> Iterator[Sound]:
+        """The first sound track that is not the touch track."""
+        from stale_diffusion import media
+
+        own = [i for i, audio in enumerate(self.probe.audio) if audio.title.lower() not in RESERVED]
+        return media.read_sound(self.path, rate, 2, track=own[0]) if own else iter(())
+
+
+@dataclass
+class Movie:
+    """Five senses on one clock.
+
+    Args:
+        seconds: duration.
+        screen: picture and sound; None where there is neither.
+        tracks: sense -> Track, for touch, smell, taste and additional senses.
+        recipe: how it was made; None for a foreign file.
+        scene: the scene's bits, (S, 25, 32) in {-1, +1}.
+    """
+
+    seconds: float
+    screen: Screen | None = None
+    tracks: dict[str, Track] = field(default_factory=dict)
+    recipe: Recipe | None = None
+    scene: Bits | None = None
+
+    @property
+    def touch(self) -> Track:
+        """The touch track; StaleError where there is none."""
+        return self._track("touch")
+
+    @property
+    def smell(self) -> Track:
+        """The smell track."""
+        return self._track("smell")
+
+    @property
+    def taste(self) -> Track:
+        """The taste track."""
+        return self._track("taste")
+
+    @property
+    def title(self) -> str:
+        """The plot on one line, at most 200 characters, or the name of the file."""
+        plot = self.recipe.plot if self.recipe is not None else ""
+        words = "".join(c if c.isprintable() else " " for c in plot[:1000]).split()
+        name = self.screen.path.stem if isinstance(self.screen, Filmed) else "untitled"
+        return textwrap.shorten(" ".join(words), 200, placeholder=" …") if words else name
+
+    def _track(self, sense: str) -> Track:
+        if sense not in self.tracks:
+            what = f"This movie has no {sense}."
+            raise StaleError(what, mend="let the diffusion model add it: stale-diffusion complete CLIP -o FILE.mkv")
+        return self.tracks[sense]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Movie:
+        """Open any media file; a movie of ours comes with tracks and recipe, from attachments or sidecars.
+
+        Raises:
+            StaleError: it is missing, not media, or its timeline is damaged.
+        """
+        screen = Filmed(path)
+        files = _companions(screen)
+        seconds = screen.seconds
+        tracks: dict[str, Track] = {}
+        if "timeline.json" in files:
+            seconds, tracks = timeline.from_json(files["timeline.json"], f"timeline.json of {path}")
+        recipe = None
+        if "recipe.json" in files:
+            recipe = recipes.from_json(files["recipe.json"], f"recipe.json of {path}")
+        scene = unpack_scene(recipe.scene) if recipe and recipe.scene else None
+        return cls(seconds, screen, tracks, recipe, scene)
+
+    def save(
+        self,
+        path: str | Path,
+        size: tuple[int, int] = (640, 360),
+        fps: Fraction | int = 24,
+        *,
+        recipe: bool = True,
+        progress: Callable[[float], None] | None = None,
+    ) -> list[Path]:
+        """Write the movie; a filmed screen is copied packet for packet, a performed or painted one is encoded.
+
+        Args:
+            path: .mkv (one file with attachments; above 30 minutes sidecars) or .mp4 (sidecars beside it).
+            size, fps: of the picture, unless it is copied.
+            recipe: false leaves the recipe out of the file.
+            progress: called with the share done, [0, 1], a few times a second of work.
+
+        Returns:
+            The files written, the movie first.
+        """
+        from stale_diffusion.formats import mkv
+
+        return mkv.write(self, Path(path), size, Fraction(fps), recipe=recipe, progress=progress)
+
+    def contact_sheet(self, path: str | Path) -> Path:
+        """Write the movie down-sampled to 2D: film strip, sound, touch, smell and taste lanes in one PNG."""
+        from stale_diffusion.formats import export, sheet
+
+        target = Path(path)
+        export.write_atomically(target, sheet.to_png(self))
+        return target
+
+    def described(self) -> Recipe:
+        """The recipe as it goes into a file: with duration, origin of each sense and the scene."""
+        base = self.recipe or Recipe(plot="")
+        senses = dict(base.senses) | {name: track.origin for name, track in self.tracks.items()}
+        packed = pack_scene(self.scene) if self.scene is not None else base.scene
+        kind = base.picture or (self.screen.kind if self.screen else None)
+        return replace(base, seconds=round(self.seconds, 6), senses=senses, scene=packed, picture=kind)
+
+
+def _companions(screen: Filmed) -> dict[str, bytes]:
+    """Attachments of a file, and where it has no timeline, the sidecars beside it (NAME.timeline.json, ...)."""
+    from stale_diffusion import media
+
+    files = media.read_attachments(screen.path) if screen.probe.attachments else {}
+    if "timeline.json" in files:
+        return files
+    for name in ("timeline.json", "recipe.json"):
+        sidecar = screen.path.with_suffix(f".{name}")
+        if sidecar.is_file() and sidecar.stat().st_size <= timeline.MAX_BYTES:
+            files[name] = sidecar.read_bytes()
+    return files
+
+
+def pack_scene(scene: Bits) -> str:
+    """Scene bits (S, 25, 32) as base64, one bit a bit."""
+    return base64.b64encode(np.packbits(scene > 0).tobytes()).decode("ascii")
+
+
+def unpack_scene(text: str) -> Bits:
+    """The inverse of `pack_scene`."""
+    try:
+        packed = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    except binascii.Error:
+        packed = np.zeros(0, np.uint8)
+    size = SCENE_TOKENS[0] * SCENE_TOKENS[1]
+    if not len(packed) or len(packed) * 8 % size:
+        raise StaleError("The scene in the recipe is damaged.", mend="export the recipe again from the movie")
+    return (2 * np.unpackbits(packed).astype(np.int8) - 1).reshape(-1, *SCENE_TOKENS)

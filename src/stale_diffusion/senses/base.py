@@ -1,0 +1,72 @@
+"""What a sense is: how it is measured, on which clock, in which unit, and how it becomes bits.
+
+Shapes: S segments of SEGMENT_SECONDS, L tokens a segment, D bits a token, T samples, C channels.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEGMENT_SECONDS = 4
+"""One segment is what the network sees at once; a movie is a whole number of them, cut to length when written."""
+
+Bits = NDArray[np.int8]  # values in {-1, +1}
+Values = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One kind of token of a sense: in each segment (tokens, bits), every bit in {-1, +1}.
+
+    Args:
+        name: `sense` or `sense.part`, for example "sight.coarse".
+        tokens: tokens a segment (L).
+        bits: bits a token (D), a multiple of 8.
+        grid: (time, rows, columns) of the tokens, in C order; its product is `tokens`.
+        kinds: token l is of kind l % kinds; bits of two kinds mean different things, and the network reads and writes
+            each kind by weights of its own.
+    """
+
+    name: str
+    tokens: int
+    bits: int
+    grid: tuple[int, int, int]
+    kinds: int = 1
+
+    def __post_init__(self) -> None:
+        if self.bits % 8 or int(np.prod(self.grid)) != self.tokens or self.tokens % self.kinds:
+            raise ValueError(f"{self.name}: bits must be a multiple of 8 and the grid must hold all tokens")
+
+    @property
+    def sense(self) -> str:
+        """The sense this stream belongs to: "sight" for "sight.coarse"."""
+        return self.name.split(".")[0]
+
+
+class Sense(ABC):
+    """An abstract sense; final subclasses are sight, hearing, touch, smell, taste (and yours)."""
+
+    name: str
+    unit: str
+    rate: Fraction  # samples a second
+    channels: tuple[str, ...]
+    streams: tuple[Stream, ...]
+
+    @property
+    def samples(self) -> int:
+        """Samples in one segment."""
+        return int(self.rate * SEGMENT_SECONDS)
+
+    @abstractmethod
+    def encode(self, values: Values) -> dict[str, Bits]:
+        """Turn S segments of values, (S * samples, ...), into bits, {stream: (S, L, D)}."""
+
+    @abstractmethod
+    def decode(self, bits: dict[str, Bits]) -> Values:
+        """Turn bits, {stream: (S, L, D)}, back into values, (S * samples, ...)."""

@@ -1,0 +1,41 @@
+"""Smell: how strong each note of a fixed vocabulary is, twice a second; one token a note."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion.senses.base import Bits, Sense, Stream, Values
+from stale_diffusion.senses.curves import BlockCode
+
+NOTES = (
+    "sea salt", "seaweed", "wet earth", "ozone", "rain on stone", "wood smoke", "resin", "pine", "moss", "leaf litter",
+    "cut grass", "flowers", "coffee", "warm milk", "baked bread", "vanilla", "cold air", "hot metal", "dust", "fruit",
+    "soap", "leather", "spice", "animal",
+)  # fmt: skip
+LEVEL = 1 / 31
+CODE = BlockCode(8, (7, 7, 6, 6, 6, 6, 5, 5), LEVEL)
+
+
+@final
+class Smell(Sense):
+    """(T, 24): the intensity of each of NOTES, [0, 1], at 2 Hz."""
+
+    name = "smell"
+    unit = "intensity"
+    rate = Fraction(2)
+    channels = NOTES
+    streams = (Stream("smell", len(NOTES), CODE.width, (1, 1, len(NOTES))),)
+
+    def encode(self, values: Values) -> dict[str, Bits]:
+        """(S * 8, 24) -> smell (S, 24, 48)."""
+        blocks = np.asarray(values, np.float64).reshape(-1, self.samples, len(self.channels))
+        return {self.name: CODE.encode(blocks.swapaxes(1, 2))}
+
+    def decode(self, bits: dict[str, Bits]) -> NDArray[np.float32]:
+        """The inverse of `encode`, within one level."""
+        blocks = CODE.decode(bits[self.name]).swapaxes(1, 2)
+        return blocks.reshape(-1, len(self.channels)).astype(np.float32)

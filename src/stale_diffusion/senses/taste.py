@@ -1,0 +1,35 @@
+"""Taste: the five basic tastes, twice a second; one token a taste. No standard exists: docs/files.md documents ours."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion.senses.base import Bits, Sense, Stream, Values
+from stale_diffusion.senses.smell import CODE
+
+TASTES = ("sweet", "sour", "salty", "bitter", "umami")
+
+
+@final
+class Taste(Sense):
+    """(T, 5): sweet, sour, salty, bitter, umami, [0, 1], at 2 Hz."""
+
+    name = "taste"
+    unit = "intensity"
+    rate = Fraction(2)
+    channels = TASTES
+    streams = (Stream("taste", len(TASTES), CODE.width, (1, 1, len(TASTES))),)
+
+    def encode(self, values: Values) -> dict[str, Bits]:
+        """(S * 8, 5) -> taste (S, 5, 48)."""
+        blocks = np.asarray(values, np.float64).reshape(-1, self.samples, len(self.channels))
+        return {self.name: CODE.encode(blocks.swapaxes(1, 2))}
+
+    def decode(self, bits: dict[str, Bits]) -> NDArray[np.float32]:
+        """The inverse of `encode`, within one level."""
+        blocks = CODE.decode(bits[self.name]).swapaxes(1, 2)
+        return blocks.reshape(-1, len(self.channels)).astype(np.float32)

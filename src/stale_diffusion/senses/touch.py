@@ -1,0 +1,93 @@
+"""Touch: vibration at two places of the body, warmth and wind, at 64 Hz.
+
+Vibration is coded as the square root of its amplitude (felt magnitude grows about so: Verrillo 1969, exponent 0.5-0.9)
+and the logarithm of its frequency, half a second of one of them a token; warmth and wind share a token a second.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion.senses.base import Bits, Sense, Stream, Values
+from stale_diffusion.senses.curves import BlockCode
+
+RATE = 64
+LEVEL = 1 / 24  # of the coded range; steps of felt amplitude under a tenth are not felt
+FREQUENCY = (20.0, 300.0)  # Hz, where skin feels vibration and actuators make it; coded on a logarithmic scale
+TEMPERATURE = (-10.0, 50.0)  # degrees Celsius
+WIND = (0.0, 20.0)  # metres a second
+
+_STEP = 0.77 * LEVEL  # so that 32 rounded coefficients together stay under a level
+_VIBRATION = BlockCode(32, (8, 7, 7, 7, 6, 6, 6, 6, 6, 6, 6, 6, *(5,) * 19, 4), _STEP)
+_TEMPERATURE = BlockCode(64, (9, 5, 4), _STEP)
+_WIND = BlockCode(64, (9, 7, 6, 6, 5, 5), _STEP)
+
+
+def to_unit(values: Values) -> NDArray[np.float64]:
+    """Physical touch (T, 5) as coded values in [0, 1]."""
+    seat, back, hertz, celsius, wind = np.asarray(values, np.float64).T
+    low, high = np.log(FREQUENCY)
+    pitch = (np.log(np.maximum(hertz, 1e-3)) - low) / (high - low)
+    warmth = (celsius - TEMPERATURE[0]) / (TEMPERATURE[1] - TEMPERATURE[0])
+    unit = np.stack([np.sqrt(np.maximum(seat, 0)), np.sqrt(np.maximum(back, 0)), pitch, warmth, wind / WIND[1]], -1)
+    return np.clip(unit, 0, 1)
+
+
+def from_unit(unit: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Coded values (T, 5) in [0, 1] as physical touch."""
+    low, high = np.log(FREQUENCY)
+    seat, back, pitch, warmth, wind = unit.T
+    hertz = np.exp(low + pitch * (high - low))
+    celsius = TEMPERATURE[0] + warmth * (TEMPERATURE[1] - TEMPERATURE[0])
+    return np.stack([seat**2, back**2, hertz, celsius, wind * WIND[1]], -1).astype(np.float32)
+
+
+@final
+class Touch(Sense):
+    """(T, 5): seat_amplitude, back_amplitude [0, 1], frequency [20, 300] Hz, temperature [-10, 50] C, wind [0, 20] m/s."""
+
+    name = "touch"
+    unit = "1, 1, Hz, degC, m/s"
+    rate = Fraction(RATE)
+    channels = ("seat_amplitude", "back_amplitude", "frequency", "temperature", "wind")
+    streams = (
+        Stream("touch.vibration", 24, _VIBRATION.width, (8, 1, 3), kinds=3),
+        Stream("touch.air", 4, _TEMPERATURE.width + _WIND.width, (4, 1, 1)),
+    )
+
+    def encode(self, values: Values) -> dict[str, Bits]:
+        """(S * 256, 5) -> touch.vibration (S, 24, D), touch.air (S, 4, D); in order of time, then of channel."""
+        unit = to_unit(values).reshape(-1, self.samples, 5)
+        vibration = unit[..., :3].reshape(-1, 8, 32, 3).swapaxes(2, 3).reshape(-1, 24, 32)
+        air = unit[..., 3:].reshape(-1, 4, 64, 2)
+        parts = _TEMPERATURE.encode(air[..., 0]), _WIND.encode(air[..., 1])
+        return {"touch.vibration": _VIBRATION.encode(vibration), "touch.air": np.concatenate(parts, -1)}
+
+    def decode(self, bits: dict[str, Bits]) -> NDArray[np.float32]:
+        """The inverse of `encode`, within one level."""
+        vibration = _VIBRATION.decode(bits["touch.vibration"]).reshape(-1, 8, 3, 32).swapaxes(2, 3).reshape(-1, 3)
+        warmth, wind = np.split(bits["touch.air"], [_TEMPERATURE.width], -1)
+        air = np.stack([_TEMPERATURE.decode(warmth).ravel(), _WIND.decode(wind).ravel()], -1)
+        return from_unit(np.concatenate([vibration, air], -1))
+
+
+def drive(values: Values, rate: int, phase: float = 0.0) -> tuple[NDArray[np.float32], float]:
+    """What a bass shaker plays: a sine of the felt frequency at each place, (T, 5) -> (N, 2) at `rate`, in [-1, 1].
+
+    Args:
+        phase: radians at the first sample, so that blocks join without a click.
+
+    Returns:
+        The signal and the phase after its last sample.
+    """
+    n = len(values) * rate // RATE
+    at = (np.arange(n) + 0.5) * RATE / rate - 0.5
+    ticks = np.arange(len(values))
+    seat, back, hertz = (np.interp(at, ticks, np.asarray(values)[:, c]) for c in range(3))
+    turns = phase + np.cumsum(2 * np.pi * hertz / rate)
+    signal = np.stack([seat, back], -1) * np.sin(turns)[:, None]
+    return signal.astype(np.float32), float(turns[-1] % (2 * np.pi))

@@ -1,0 +1,92 @@
+"""A training as a TOML file: what it reads, how large the network is, how long it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stale_diffusion.errors import StaleError
+
+
+@dataclass(frozen=True)
+class Data:
+    """Args: drawn, performed: Dreamscapes clips without and with sight and hearing; clips: folder of `ingest`'s shards
+    ("" for none); segments: per clip; seed: of the corpus."""
+
+    drawn: int = 1000
+    performed: int = 200
+    clips: str = ""
+    segments: int = 4
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """Args: width, depth, heads of the denoiser."""
+
+    width: int = 256
+    depth: int = 8
+    heads: int = 4
+
+
+@dataclass(frozen=True)
+class Train:
+    """Args: steps; batch: examples a step; rate: of Muon, AdamW's is a tenth of it; warmup: steps; average: length of
+    the weight average as a share of the run; save_minutes, log_steps; mix: {job: share} (training.data.JOBS); start: a
+    checkpoint folder to begin with ("" for none)."""
+
+    steps: int = 2000
+    batch: int = 32
+    rate: float = 0.01
+    warmup: int = 100
+    average: float = 0.05
+    seed: int = 0
+    save_minutes: float = 5.0
+    log_steps: int = 20
+    start: str = ""
+    mix: dict[str, float] = field(default_factory=lambda: {"dream": 0.5, "all": 0.3, "complete": 0.2, "paint": 0.0})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Args: name of the run; data, model, train: its tables."""
+
+    name: str
+    data: Data
+    model: Model
+    train: Train
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary."""
+        return dataclasses.asdict(self)
+
+
+def _table(cls: type[Any], name: str, values: Any) -> Any:
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    if not isinstance(values, dict):
+        raise StaleError(f"[{name}] is not a table.", mend=f"Write [{name}] on a line of its own.", usage=True)
+    for key, value in values.items():
+        if key not in known:
+            raise StaleError(f"[{name}] does not know {key!r}.", f"It knows {', '.join(known)}.", usage=True)
+        wanted = {"int": int, "float": (int, float), "str": str}.get(str(known[key].type), dict)
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise StaleError(f"[{name}] {key} = {value!r} is not of type {known[key].type}.", usage=True)
+    return cls(**values)
+
+
+def load_config(path: Path) -> Config:
+    """Read a config; every unknown key and wrong type is refused."""
+    try:
+        tables = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as e:
+        raise StaleError(f"There is no config {path}.", mend="ls configs/*.toml", usage=True) from e
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise StaleError(f"{path} is not a config.", str(e), usage=True) from e
+    unknown = set(tables) - {"data", "model", "train"}
+    if unknown:
+        raise StaleError(f"{path} has an unknown table {sorted(unknown)[0]!r}.", usage=True)
+    parts = {n: _table(c, n, tables.get(n, {})) for n, c in (("data", Data), ("model", Model), ("train", Train))}
+    return Config(path.stem, parts["data"], parts["model"], parts["train"])

@@ -1,0 +1,174 @@
+"""Batches for the denoiser: which streams it sees, which are given, and how stale the rest is.
+
+A batch is one job, so that its tensors are rectangular:
+  dream     scene, touch, smell and taste (what a performed movie is made of)
+  all       these and sight.coarse and hearing
+  complete  sight.coarse and hearing without a scene, as a real clip comes
+  paint     all, and the sight.fine tokens of one moment
+
+The order of examples, their staleness and every flip follow from (seed, step) alone: a run that is resumed at a step
+goes on as if it had never stopped.
+
+Shapes: B movies, L tokens, D bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stale_diffusion.channel import corrupt
+from stale_diffusion.clips.shards import Example
+from stale_diffusion.errors import StaleError
+from stale_diffusion.model.transformer import Tokens
+
+PERFORMED = ("scene", "touch.vibration", "touch.air", "smell", "taste")
+SENSED = ("sight.coarse", "hearing")
+JOBS: Mapping[str, tuple[str, ...]] = {
+    "dream": PERFORMED,
+    "all": (*PERFORMED, *SENSED),
+    "complete": (*PERFORMED[1:], *SENSED),
+    "paint": (*PERFORMED, *SENSED, "sight.fine"),
+}
+GROUP = 60  # sight.fine tokens of one moment
+_NO_PLOT = 0.1  # share of examples whose plot is hidden: guidance, and movies without a plot
+_ODD = 0.15  # share whose plot or one sense is another movie's: the label y = -1 of eq. 3
+_STAYS = 0.6  # share of scenes with a past whose first token is given
+_FIRST = 0.3  # share of batches without a past, as at a movie's start
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of training sees.
+
+    Args:
+        now, past: tokens of this segment, gone stale, and of the one before, as they are.
+        truth: {stream: (B, L, D)} what `now` was.
+        captions: (B,) plots; hidden ones are empty.
+        label: (B,) +1 where senses and plot belong together, -1 where not (eq. 3).
+    """
+
+    now: dict[str, Tokens]
+    past: dict[str, Tokens]
+    truth: dict[str, Tensor]
+    captions: list[str]
+    label: Tensor
+
+
+class Corpus:
+    """Examples in memory, bits packed eight to the byte."""
+
+    def __init__(self, examples: Iterable[Example]) -> None:
+        self.packed: list[dict[str, np.ndarray]] = []
+        self.shapes: dict[str, tuple[int, int]] = {}
+        self.captions: list[str] = []
+        for e in examples:
+            self.packed.append({name: np.packbits(b > 0, axis=-1) for name, b in e.bits.items()})
+            self.shapes |= {name: (b.shape[1], b.shape[2]) for name, b in e.bits.items()}
+            self.captions.append(e.caption)
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def having(self, streams: Iterable[str]) -> list[int]:
+        """The examples that have all of these streams."""
+        wanted = set(streams)
+        return [i for i, bits in enumerate(self.packed) if wanted <= bits.keys()]
+
+    def bits(self, example: int, stream: str, segment: int) -> np.ndarray:
+        """(L, D) in {-1, +1}."""
+        return np.unpackbits(self.packed[example][stream][segment], axis=-1).astype(np.int8) * 2 - 1
+
+    def segments(self, example: int) -> int:
+        """How many segments an example has."""
+        return len(next(iter(self.packed[example].values())))
+
+
+class Sampler:
+    """Draws batches from a corpus.
+
+    Args:
+        corpus: the examples.
+        mix: {job: share of the batches}.
+        batch: examples a batch.
+        seed: with the step, fixes everything that is drawn.
+    """
+
+    def __init__(self, corpus: Corpus, mix: Mapping[str, float], batch: int, seed: int) -> None:
+        self.corpus, self.batch, self.seed = corpus, batch, seed
+        self.jobs = {job: share for job, share in mix.items() if share > 0}
+        self.eligible = {job: corpus.having(JOBS[job]) for job in self.jobs}
+        for job, found in self.eligible.items():
+            if not found:
+                raise StaleError(f"No example has what the job {job!r} needs.", f"It reads {', '.join(JOBS[job])}.",
+                                 "Set its share in [train.mix] to 0, or add rendered clips.")  # fmt: skip
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        rng = np.random.default_rng([self.seed, step])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        shares = np.array(list(self.jobs.values()))
+        job = str(rng.choice(list(self.jobs), p=shares / shares.sum()))
+        has_past = rng.random() >= _FIRST
+        chosen = rng.choice(self.eligible[job], self.batch)
+        segment = [int(rng.integers(int(has_past), max(self.corpus.segments(i), 1 + has_past))) for i in chosen]
+        group = int(rng.integers(6))
+        index = {name: torch.arange(self.corpus.shapes[name][0]) for name in JOBS[job]}
+        if job == "paint":
+            index["sight.fine"] = torch.arange(group * GROUP, (group + 1) * GROUP)
+        truth = {name: self._gather(chosen, name, segment, index[name]) for name in JOBS[job]}
+        past = {}
+        if has_past:
+            before = [s - 1 for s in segment]
+            kept = {name: index[name] for name in JOBS[job] if name != "sight.fine"}
+            past = {n: self._gather(chosen, n, before, i) for n, i in kept.items()}
+        captions = ["" if rng.random() < _NO_PLOT else self.corpus.captions[i] for i in chosen]
+        label = self._mismatch(rng, truth, captions)
+        staleness = _staleness(rng, truth, self.batch)
+        now = {}
+        for name, bits in truth.items():
+            t_BL = staleness[name][:, None].repeat(1, bits.shape[1])
+            if name == "scene" and past:  # a movie that goes on stays where it is: place, variant and hour are given
+                t_BL[torch.from_numpy(rng.random(self.batch) < _STAYS), 0] = 0
+            now[name] = Tokens(corrupt(bits, t_BL[..., None], generator), t_BL, index[name])
+        given = {n: Tokens(b, torch.zeros(b.shape[:2]), index[n]) for n, b in past.items()}
+        return Batch(now, given, truth, captions, label)
+
+    def _gather(self, chosen: np.ndarray, name: str, segments: list[int], index: Tensor) -> Tensor:
+        rows = [self.corpus.bits(i, name, s)[index.numpy()] for i, s in zip(chosen, segments, strict=True)]
+        return torch.from_numpy(np.stack(rows))
+
+    def _mismatch(self, rng: np.random.Generator, truth: dict[str, Tensor], captions: list[str]) -> Tensor:
+        """Swap the plot or one sense of some examples with their neighbour's, in place; returns the label y."""
+        label = torch.ones(self.batch)
+        originals = {name: bits.clone() for name, bits in truth.items()}
+        said = list(captions)
+        senses = sorted({name.split(".")[0] for name in truth})
+        for b in np.flatnonzero(rng.random(self.batch) < _ODD):
+            other, what = (b + 1) % self.batch, str(rng.choice(["plot", *senses]))
+            label[b] = -1
+            if what == "plot":
+                captions[b] = said[other]
+            for name in truth:
+                if name.split(".")[0] == what:
+                    truth[name][b] = originals[name][other]
+        return label
+
+
+def _staleness(rng: np.random.Generator, truth: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
+    """A staleness per sense, (B,): of each example either one for all, one for those not given, or one each."""
+    senses = sorted({name.split(".")[0] for name in truth})
+    common = (np.arange(batch) + rng.random(batch)) / batch  # stratified: every batch sees all of [0, 1]
+    rng.shuffle(common)
+    t = np.repeat(common[:, None], len(senses), 1)
+    kind = rng.random(batch)
+    given = rng.random(t.shape) < rng.random((batch, 1))
+    t[(kind[:, None] < 0.4) & given] = 0
+    own = kind >= 0.85
+    t[own] = rng.random((int(own.sum()), len(senses)))
+    column = {sense: torch.from_numpy(t[:, i]) for i, sense in enumerate(senses)}
+    return {name: column[name.split(".")[0]] for name in truth}

@@ -1,0 +1,160 @@
+"""The training loop: batches in, weights out, to be killed and resumed at will.
+
+Shapes: B movies, L tokens, D bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stale_diffusion.hinge import cr_hinge, hinge
+from stale_diffusion.machine import fastest_type
+from stale_diffusion.model.plot import PlotEncoder
+from stale_diffusion.model.transformer import Denoiser, Shape, sizes_of
+from stale_diffusion.streams import STREAMS
+from stale_diffusion.training import checkpoint
+from stale_diffusion.training.config import Config, Train
+from stale_diffusion.training.data import Batch, Corpus, Sampler
+
+SCORE_WEIGHT = 0.05  # of the clip score's hinge beside the bits': y-hat must not pull on the senses
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Args: step, steps; loss: mean over wanted bits since the last report; losses: by stream; score_accuracy: share of
+    clips whose label y-hat has the sign of; seconds: spent on this run by this process; saved: a checkpoint was
+    written."""
+
+    step: int
+    steps: int
+    loss: float
+    losses: dict[str, float]
+    score_accuracy: float
+    seconds: float
+    saved: Path | None
+
+
+def build(config: Config, corpus: Corpus) -> Denoiser:
+    """A new denoiser for all streams of a corpus, its weights fixed by the config's seed."""
+    torch.manual_seed(config.train.seed)
+    sizes = {name: size for name, size in sizes_of(STREAMS).items() if name in corpus.shapes}
+    return Denoiser(Shape(config.model.width, config.model.depth, config.model.heads, sizes))
+
+
+def losses(model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """The cr-hinge per bit, {stream: mean over wanted bits}; the hinge per clip (eq. 3); and y-hat (B,)."""
+    margins, score_B = model(batch.now, batch.past, plot)
+    together_B11 = (batch.label > 0).float()[:, None, None]  # bits of a mismatched clip teach nothing true
+    out = {}
+    for name, margin_BLD in margins.items():
+        wanted_BL1 = (batch.now[name].staleness > 0).float()[..., None] * together_B11
+        loss_BLD = cr_hinge(margin_BLD, batch.truth[name].float()) * wanted_BL1
+        out[name] = loss_BLD.sum() / (wanted_BL1.sum() * loss_BLD.shape[-1]).clamp(min=1)
+    return out, hinge(score_B, batch.label).mean(), score_B
+
+
+def rate_at(step: int, train: Train) -> float:
+    """Share of the learning rate at a step: linear warm-up, then half a cosine to 2 %."""
+    if step < train.warmup:
+        return (step + 1) / train.warmup
+    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * (step - train.warmup) / max(1, train.steps - train.warmup)))
+
+
+def optimizers(model: Denoiser, train: Train) -> dict[str, torch.optim.Optimizer]:
+    """Muon (Jordan 2024) for the matrices of the blocks, AdamW for everything else."""
+    matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
+    inside = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in inside]
+    return {
+        "muon": torch.optim.Muon(matrices, lr=train.rate, weight_decay=0.01, adjust_lr_fn="original"),
+        "adamw": torch.optim.AdamW(rest, lr=train.rate / 10, betas=(0.9, 0.98), weight_decay=0.0),
+    }
+
+
+def _average(mean: dict[str, Tensor], model: nn.Module, step: int, length: float) -> None:
+    """Power-function average of the weights (EDM2, Karras 2024, eq. 123-127), in place: beta = (1 - 1/t)^(gamma + 1)."""
+    gamma = 1 / length - 1  # about the gamma whose averaging length is `length` of the run so far
+    beta = (1 - 1 / (step + 1)) ** (gamma + 1)
+    for name, p in model.state_dict().items():
+        mean[name].lerp_(p.float(), 1 - beta)
+
+
+def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool]) -> Iterator[Progress]:
+    """Train, from the newest checkpoint in `run` if there is one; yields reports and ends when done or stopped.
+
+    Args:
+        stopping: asked after each step; once true, a last checkpoint is written and the run ends.
+    """
+    t = config.train
+    model = build(config, corpus)
+    opts = optimizers(model, t)
+    mean = {name: p.detach().clone().float() for name, p in model.state_dict().items()}
+    first = _restore(run, model, mean, opts, Path(t.start) if t.start else None)
+    sampler, encode, dtype = Sampler(corpus, t.mix, t.batch, t.seed), PlotEncoder(), fastest_type()
+    started = saved_at = time.monotonic()
+    seen: dict[str, list[float]] = {}
+    right: list[float] = []
+    for step in range(first, t.steps):
+        batch = sampler(step)
+        for opt in opts.values():
+            base = t.rate if isinstance(opt, torch.optim.Muon) else t.rate / 10
+            opt.param_groups[0]["lr"] = base * rate_at(step, t)
+            opt.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            by_stream, score_loss, score_B = losses(model, batch, encode(batch.captions))
+        (torch.stack(list(by_stream.values())).sum() + SCORE_WEIGHT * score_loss).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for opt in opts.values():
+            opt.step()
+        _average(mean, model, step, t.average)
+        for name, loss in by_stream.items():
+            seen.setdefault(name, []).append(loss.item())
+        right.append(((score_B * batch.label) > 0).float().mean().item())
+        last = step + 1 == t.steps or stopping()
+        saved = None
+        if last or time.monotonic() - saved_at > 60 * t.save_minutes:
+            saved = _save(config, run, step + 1, model, mean, opts)
+            saved_at = time.monotonic()
+        if saved or (step + 1) % t.log_steps == 0:
+            means = {name: sum(v) / len(v) for name, v in seen.items()}
+            total = sum(means.values()) / len(means)
+            seconds = time.monotonic() - started
+            yield Progress(step + 1, t.steps, total, means, sum(right) / len(right), seconds, saved)
+            seen, right = {}, []
+        if last:
+            return
+
+
+def _save(
+    config: Config, run: Path, step: int, model: Denoiser, mean: dict[str, Tensor], opts: dict[str, Any]
+) -> Path:
+    groups = {"model": model.state_dict(), "average": mean, "optimizer": checkpoint.flatten(opts)}
+    return checkpoint.save(run, step, groups, {"config": config.to_json(), "shape": model.shape.to_json()})
+
+
+def _restore(
+    run: Path, model: Denoiser, mean: dict[str, Tensor], opts: dict[str, Any], start: Path | None
+) -> int:
+    """Load the newest checkpoint of the run, or the weights to start from; returns the first step to do."""
+    found = checkpoint.latest(run)
+    if found is not None:
+        state, tensors, _ = found
+        model.load_state_dict(tensors["model"])
+        checkpoint.unflatten(opts, tensors["optimizer"])
+        for name, value in tensors["average"].items():
+            mean[name].copy_(value)
+        return int(state["step"])
+    begun = checkpoint.latest(start) if start is not None else None
+    if begun is not None:
+        model.load_state_dict(begun[1]["average"])
+        for name, value in begun[1]["average"].items():
+            mean[name].copy_(value)
+    return 0

@@ -1,0 +1,249 @@
+"""Media files: what is written is read back exactly; what is hostile is refused in one clear error."""
+
+from __future__ import annotations
+
+import os
+import struct
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from stale_diffusion import media
+from stale_diffusion.errors import StaleError
+
+SIZE, FPS = (64, 48), Fraction(24)
+
+
+def column(frame: media.RGB) -> int:
+    """Where the bright column stands: the number of the frame."""
+    return int(frame.mean(axis=(0, 2)).argmax())
+
+
+def picture(index: int, size: tuple[int, int] = SIZE) -> media.RGB:
+    frame = np.full((size[1], size[0], 3), 40, np.uint8)
+    frame[:, index % size[0]] = 250
+    return frame
+
+
+def clicks(rate: int, seconds: int) -> media.Sound:
+    sound = np.zeros((rate * seconds, 2), np.float32)
+    sound[rate // 2 :: rate] = 0.9
+    return sound
+
+
+def write(path: Path, seconds: int = 2, touch_rate: int | None = 8000) -> Path:
+    with media.MovieWriter(path, SIZE, FPS, touch_rate=touch_rate, subtitles=("smell", "taste")) as movie:
+        for index in range(int(seconds * FPS)):
+            movie.frame(picture(index))
+        movie.sound(clicks(48000, seconds))
+        if touch_rate:
+            movie.touch(0.5 * clicks(touch_rate, seconds))
+        movie.subtitle("smell", 0.5, 1.0, "sea salt ▮▮▯")
+        attachments = {"timeline.json": ("application/json", b'{"a": 1}')} if path.suffix == ".mkv" else None
+        movie.close(attachments, {"title": "a sea"})
+    return path
+
+
+def write_raw(path: Path, times: list[int], size: tuple[int, int] = (4, 4), codec: str = "ffv1") -> Path:
+    """A video whose frames stand at given milliseconds; ffv1 takes any size."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=1000)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv444p"
+        for index, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 20 * index, np.uint8), format="rgb24")
+            frame = frame.reformat(format="yuv444p")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_written_movie_is_read_back_on_the_same_clock(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"movie{suffix}")
+    found = media.probe(path)
+    assert found.video is not None
+    assert (found.video.width, found.video.height, found.video.fps) == (*SIZE, FPS)
+    assert [(a.title, a.rate) for a in found.audio] == [("sound", 48000), ("touch", 8000)]
+    assert [title for _, _, title in found.subtitles] == ["smell", "taste"]
+    assert found.seconds == pytest.approx(2, abs=0.05)
+    assert [column(f) for f in media.read_frames(path)] == list(range(48))
+    for track, rate in ((0, 48000), (1, 8000)):
+        sound = np.concatenate(list(media.read_sound(path, rate, 2, track=track)))
+        assert sound.shape == (2 * rate, 2)
+        assert np.flatnonzero(sound[:, 1] > 0.3).tolist() == [rate // 2, rate * 3 // 2]
+
+
+def test_part_of_a_movie_begins_exactly_where_asked(tmp_path: Path) -> None:
+    path = write(tmp_path / "movie.mkv", seconds=4)
+    frames = list(media.read_frames(path, Fraction(12), (32, 24), start=2.0, seconds=1.0))
+    assert len(frames) == 12
+    assert frames[0].shape == (24, 32, 3)
+    assert [2 * column(f) for f in frames] == pytest.approx([(48 + 2 * k) % 64 for k in range(12)], abs=2)
+    sound = np.concatenate(list(media.read_sound(path, 24000, 1, start=1.25, seconds=1.5)))
+    assert sound.shape == (36000, 1)
+    assert np.flatnonzero(sound[:, 0] > 0.3).tolist() == [6000, 30000]
+
+
+def test_attachments_tags_and_flags(tmp_path: Path) -> None:
+    path = write(tmp_path / "movie.mkv")
+    assert media.read_attachments(path) == {"timeline.json": b'{"a": 1}'}
+    assert media.probe(path).tags["title"] == "a sea"
+    with av.open(str(path)) as container:
+        default = [bool(s.disposition & av.stream.Disposition.default) for s in container.streams]
+        assert default[:3] == [True, True, False]  # picture, sound, touch: a player must not choose touch
+        text = [bytes(p) for p in container.demux(container.streams.subtitles[0]) if p.size]
+    assert text == ["sea salt ▮▮▯".encode()]
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (write(tmp_path / name).read_bytes() for name in ("a.mkv", "b.mkv"))
+    assert first == second
+
+
+@pytest.mark.parametrize("source", [".mkv", ".mp4"])
+@pytest.mark.parametrize("target", [".mkv", ".mp4"])
+def test_copy_keeps_every_packet(tmp_path: Path, source: str, target: str) -> None:
+    clip = write(tmp_path / f"clip{source}", touch_rate=None)
+    path = tmp_path / f"completed{target}"
+    with media.MovieWriter(path, touch_rate=8000, copy_from=clip) as movie:
+        movie.touch(clicks(8000, 2))
+        movie.subtitle("taste", 0.0, 1.0, "salty")
+    assert media.packet_hashes(path)[:2] == media.packet_hashes(clip)[:2]
+    assert [a.title for a in media.probe(path).audio] == ["sound", "touch"]
+    assert [column(f) for f in media.read_frames(path)] == list(range(48))
+    sound = np.concatenate(list(media.read_sound(path, 48000, 2)))
+    assert np.flatnonzero(sound[:, 0] > 0.3).tolist() == [24000, 72000]
+    again = tmp_path / "again.mkv"
+    with media.MovieWriter(again, touch_rate=8000, copy_from=path) as movie:  # old lanes are replaced, not doubled
+        movie.touch(clicks(8000, 2))
+    assert [a.title for a in media.probe(again).audio] == ["sound", "touch"]
+    assert sorted(title for _, _, title in media.probe(again).subtitles) == ["smell", "taste", "touch"]
+
+
+def test_copy_refuses_a_codec_that_the_container_cannot_hold(tmp_path: Path) -> None:
+    clip = write_raw(tmp_path / "clip.mkv", [0, 40], codec="snow")
+    with pytest.raises(StaleError, match=r"\.mp4 cannot hold the video track \(snow\)") as error:
+        media.MovieWriter(tmp_path / "out.mp4", copy_from=clip)
+    assert ".mkv" in error.value.mend
+    assert sorted(os.listdir(tmp_path)) == ["clip.mkv"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "movie.mkv"
+    path.write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt), media.MovieWriter(path, SIZE, FPS) as movie:
+        for index in range(100):
+            movie.frame(picture(index))
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["movie.mkv"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="resource limits are a matter of POSIX")
+def test_a_full_disk_is_one_error(tmp_path: Path) -> None:
+    import resource
+    import signal
+
+    path, limits = tmp_path / "movie.mkv", resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    noise = np.random.default_rng(0)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, limits[1]))
+        with pytest.raises(StaleError, match="disk is full"), media.MovieWriter(path, SIZE, FPS) as movie:
+            for _ in range(40):
+                movie.sound(noise.uniform(-1, 1, (4800, 2)).astype(np.float32))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "match"),
+    [
+        ("a.avi", SIZE, "unknown kind"),
+        ("no/a.mkv", SIZE, "does not exist"),
+        ("a.mkv", (63, 48), "use|cannot be written"),
+    ],
+)
+def test_a_target_that_cannot_be_written(tmp_path: Path, name: str, size: tuple[int, int], match: str) -> None:
+    with pytest.raises(StaleError, match=match) as error:
+        media.MovieWriter(tmp_path / name, size, FPS)
+    assert error.value.exit_code == 2
+
+
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n#EXT-X-ENDLIST\n"
+CONCAT = b"ffconcat version 1.0\nfile 'other.mkv'\n"
+
+
+@pytest.mark.parametrize("content", [b"", b"not a video at all\n" * 20, PLAYLIST, CONCAT, b"\0" * 4096])
+def test_a_file_that_is_no_media_is_refused(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path / "other.mkv")
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    for read in (media.probe, lambda p: list(media.read_frames(p)), media.read_attachments, media.packet_hashes):
+        with pytest.raises(StaleError):
+            read(path)
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "zero.mp4").symlink_to("/dev/zero")
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    for name in ("pipe.mp4", "zero.mp4", "loop.mp4", "missing.mp4", ".", "a\0b"):
+        with pytest.raises(StaleError):
+            media.probe(tmp_path / name)
+
+
+def test_a_damaged_file_is_refused_or_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.mp4").read_bytes()
+    path, dice = tmp_path / "damaged.mp4", np.random.default_rng(5)
+    for trial in range(24):
+        data = bytearray(whole[: len(whole) * (trial + 1) // 24])
+        for at in dice.integers(0, len(data), 8 * (trial % 3)):
+            data[at] ^= 1 << dice.integers(0, 8)
+        path.write_bytes(data)
+        try:
+            media.probe(path)
+            assert len(list(media.read_frames(path, Fraction(12), (32, 32), seconds=10))) <= 120
+            assert sum(map(len, media.read_sound(path, 24000, 1, seconds=10))) <= 240_000
+        except StaleError:
+            pass
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (101, 7)])
+def test_odd_sizes_and_a_single_frame(tmp_path: Path, size: tuple[int, int]) -> None:
+    path = write_raw(tmp_path / "one.mkv", [0], size)
+    assert [f.shape for f in media.read_frames(path)] == [(size[1], size[0], 3)]
+    frames = list(media.read_frames(path, Fraction(12), (160, 96)))
+    assert len(frames) >= 1
+    assert frames[0].shape == (96, 160, 3)
+    with pytest.raises(StaleError, match="no sound track"):
+        list(media.read_sound(path, 24000, 1))
+
+
+def test_variable_frame_rate_takes_the_nearest_frame(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "vfr.mkv", [0, 10, 20, 500, 1000])
+    levels = [round(int(f[0, 0, 0]) / 20) for f in media.read_frames(path, Fraction(10), seconds=1.0)]
+    assert levels == [0, 2, 2, 3, 3, 3, 3, 3, 4, 4]
+
+
+def test_rotation_of_a_phone_is_honoured(tmp_path: Path) -> None:
+    data = bytearray(write(tmp_path / "upright.mp4").read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix stands 40 bytes into the box
+    assert struct.unpack(">9i", data[at : at + 36])[0] == 65536
+    data[at : at + 36] = struct.pack(
+        ">9i", 0, 65536, 0, -65536, 0, 0, SIZE[1] << 16, 0, 1 << 30
+    )  # 90 degrees clockwise
+    path = tmp_path / "phone.mp4"
+    path.write_bytes(data)
+    video = media.probe(path).video
+    assert video is not None
+    assert (video.width, video.height) == (48, 64)
+    upright, turned = (next(media.read_frames(tmp_path / name)) for name in ("upright.mp4", "phone.mp4"))
+    assert np.array_equal(turned, np.rot90(upright, -1))
+    assert next(media.read_frames(path, Fraction(12), (24, 32))).shape == (32, 24, 3)
