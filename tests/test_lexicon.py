@@ -76,12 +76,19 @@ def test_air() -> None:
     assert calm is not None
     assert windy is not None
     assert calm < 1 < 5 < windy
+    some, strong = (lexicon.derive(f"a meadow in {how} wind")[3] for how in ("some", "strong"))
+    assert some is not None
+    assert strong is not None
+    assert 2 < some < 6 < strong
     snow = lexicon.derive("snow falling")[2]
     assert snow is not None
     assert snow < 0
 
 
-@pytest.mark.parametrize("caption", ["", "海の波", "шум моря", "شاطئ", "\ud800 \0", "#" * 5000, "# #_ #1", "🔥🔥 lit", "a'b'c"])
+ODD = ["", "海の波", "шум моря", "شاطئ", "\ud800 \0", "#" * 5000, "# #_ #1", "🔥🔥 lit", "a'b'c", "#" + "x" * 500]
+
+
+@pytest.mark.parametrize("caption", ODD)
 def test_what_is_not_understood_is_nothing(caption: str) -> None:
     notes, taste, temperature, wind = lexicon.derive(caption)
     assert not notes.any()

@@ -100,7 +100,7 @@ def generate(
     try:
         movie = generator.generate(
             plot, seconds, seed, steps, paint=paint, guidance=guidance, price=price, sampled=sampled,
-            watch=lambda p: console.console.print(console.preview_line(p), markup=False),
+            watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
         )  # fmt: skip
         unfinished.save(seed, sampled)  # so that a rendering that is interrupted need not be dreamt again
         _save(movie, output, sheet, started, size=pixels, fps=rate, recipe=not no_recipe)
@@ -144,16 +144,16 @@ def complete(
     started = time.monotonic()
     movie = Movie.open(clip)
     if plot is None:
-        from stale_diffusion.clips.ingest import caption_beside
+        from stale_diffusion.clips.ingest import read_info
 
-        plot = caption_beside(clip)
+        plot = read_info(clip).caption
     from stale_diffusion.generate import load
 
     seed = secrets.randbelow(2**31) if seed is None else seed
     console.console.print(f"seed {seed}")
     made = load(model).complete(
         movie, plot, seed, steps, guidance=guidance, price=price,
-        watch=lambda p: console.console.print(console.preview_line(p), markup=False),
+        watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
     )  # fmt: skip
     _save(made, output, sheet, started, recipe=not no_recipe)
 
@@ -198,13 +198,15 @@ def ingest(
     limit: Annotated[int | None, typer.Option(help="At most so many clips.")] = None,
 ) -> None:
     """Turn a folder of clips, as yt-dlp leaves it, into shards of bits to train on."""
-    from stale_diffusion import console
+    from stale_diffusion.clips.ingest import Entry
     from stale_diffusion.clips.ingest import ingest as run
 
-    with console.bar("ingesting") as bar:
-        report = run(folder, output, limit=limit, report=lambda share: bar.update(bar.task_ids[0], completed=share))
-    for line in report.lines():
-        typer.echo(line)
+    def say(entry: Entry) -> None:
+        typer.echo(f"{entry.status:<9} {entry.file}" + (f": {entry.reason}" if entry.reason else ""), err=True)
+
+    report = run(folder, output, limit=limit, report=say)
+    counts = {status: report.count(status) for status in ("ingested", "kept", "skipped")}
+    typer.echo(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {output / 'report.csv'} says why")
 
 
 @app.command()

@@ -49,7 +49,7 @@ def preview_line(preview: Preview) -> str:
 
         names = ("touch.vibration", "touch.air")
         felt = SENSES["touch"].decode({n: preview.bits[n][None] for n in names})
-        line += "  touch " + spark([float(v) ** 0.5 for v in felt[:, :2].max(1).reshape(16, -1).max(1)])
+        line += "  " + spark([float(v) ** 0.5 for v in felt[:, :2].max(1).reshape(16, -1).max(1)])
     return line
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from stale_diffusion import recipe as recipes
 from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
+from stale_diffusion.jsonio import MAX_BYTES
 from stale_diffusion.recipe import Recipe
 from stale_diffusion.senses.base import Bits
 from stale_diffusion.timeline import Track
@@ -175,7 +176,7 @@ class Movie:
         from stale_diffusion.formats import export, sheet
 
         target = Path(path)
-        export.write_atomically(target, sheet.to_png(self))
+        export.write_atomically(target, [sheet.to_png(self)])
         return target
 
     def described(self) -> Recipe:
@@ -196,7 +197,7 @@ def _companions(screen: Filmed) -> dict[str, bytes]:
         return files
     for name in ("timeline.json", "recipe.json"):
         sidecar = screen.path.with_suffix(f".{name}")
-        if sidecar.is_file() and sidecar.stat().st_size <= timeline.MAX_BYTES:
+        if sidecar.is_file() and sidecar.stat().st_size <= MAX_BYTES:
             files[name] = sidecar.read_bytes()
     return files
 

@@ -12,8 +12,9 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 
 from stale_diffusion.errors import StaleError
+from stale_diffusion.jsonio import read_object
 from stale_diffusion.senses.base import Bits
-from stale_diffusion.timeline import Origin, read_object
+from stale_diffusion.timeline import Origin
 
 FORMAT = "stale-diffusion recipe"
 VERSION = 1

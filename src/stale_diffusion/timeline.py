@@ -1,4 +1,4 @@
-"""timeline.json: the source of truth for touch, smell and taste; and the strict JSON reader for untrusted files.
+"""timeline.json: the source of truth for touch, smell and taste.
 
     {"format": "stale-diffusion timeline", "version": 1, "seconds": 20.0, "tracks": [
       {"sense": "touch", "origin": "generated", "rate": "64", "samples": 1280, "channels": [
@@ -12,9 +12,8 @@ Shapes: T samples, C channels, K keyframes.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, get_args
@@ -22,13 +21,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from stale_diffusion.errors import StaleError
+from stale_diffusion.jsonio import dumps, read_object, refusal, with_list
 
 Origin = Literal["generated", "derived", "given", "edited"]
 
 FORMAT = "stale-diffusion timeline"
 VERSION = 1
-MAX_BYTES = 32 * 2**20
+CHUNK = 2**15  # samples whose keyframes are made at once
 MAX_SECONDS = 24 * 3600.0
 MAX_RATE = 1000
 MAX_CHANNELS = 256
@@ -111,16 +110,31 @@ def keyframes(
     return np.array(kept), values[kept]
 
 
-def channel_keyframes(name: str, values: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Keyframes of a channel within half a level; amplitudes finer where they are small, silence exact."""
+def chunked_keyframes(
+    values: NDArray[np.float64], tolerance: NDArray[np.float64] | float
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.float64]]]:
+    """`keyframes` a chunk at a time: (first sample of the chunk, indices, values); no sample occurs twice."""
+    slack = np.broadcast_to(tolerance, values.shape)
+    for start in range(0, max(1, len(values) - 1), CHUNK):
+        cut = slice(start, start + CHUNK + 1)
+        at, kept = keyframes(values[cut], slack[cut])
+        if len(at):
+            whole = len(at) if start + CHUNK + 1 >= len(values) else len(at) - 1  # the last begins the next chunk
+            yield start, at[:whole] + start, kept[:whole]
+
+
+def within_level(name: str, values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values of a channel (T,) rounded to write, and the tolerance of each: half a level; silence exact.
+
+    Amplitudes are finer where they are small: felt as their square root, half a level there is 2 sqrt(a) / 62.
+    """
     level = RANGES.get(name, (0.0, 1.0, LEVEL))[2]
-    decimals = max(0, math.ceil(-math.log10(level / 50)))
-    rounded = np.asarray(values, np.float64).round(decimals)
+    rounded = np.asarray(values, np.float64).round(max(0, math.ceil(-math.log10(level / 50))))
     slack = np.full(len(rounded), 0.45 * level)
-    if name.endswith("amplitude"):  # felt as its square root: a half level there is 2 sqrt(a) / 62
+    if name.endswith("amplitude"):
         slack = np.minimum(slack, np.sqrt(np.maximum(rounded, 0)) / 40)
     slack[rounded == 0] = 0
-    return keyframes(rounded, slack)
+    return rounded, slack
 
 
 # -------------------------------------------------------------------------------------------------------- writing
@@ -128,63 +142,31 @@ def channel_keyframes(name: str, values: NDArray[np.floating]) -> tuple[NDArray[
 
 def to_json(seconds: float, tracks: Mapping[str, Track]) -> str:
     """The timeline of a movie as JSON."""
-    return "".join(stream_json(seconds, tracks))
+    return "".join(stream(seconds, tracks))
 
 
-def stream_json(seconds: float, tracks: Mapping[str, Track]) -> Iterator[str]:
-    """The same in pieces, one a channel: a movie of hours is never held as one text."""
-    head = json.dumps({"format": FORMAT, "version": VERSION, "seconds": round(seconds, 6)})
-    yield head[:-1] + ', "tracks": ['
-    for i, track in enumerate(tracks.values()):
-        head = json.dumps(
-            {"sense": track.sense, "origin": track.origin, "rate": str(track.rate), "samples": len(track.values)}
-        )
-        yield (",\n" if i else "\n") + head[:-1] + ', "channels": ['
-        for c, (name, unit) in enumerate(zip(track.channels, track.units, strict=True)):
-            at, values = channel_keyframes(name, track.values[:, c])
-            times = np.round(at / float(track.rate), 6).tolist()
-            pairs = [list(pair) for pair in zip(times, values.tolist(), strict=True)]
-            record = {"name": name, "unit": unit, "keyframes": pairs}
-            yield (",\n" if c else "\n") + json.dumps(record, separators=(",", ":"))
-        yield "]}"
-    yield "]}\n"
+def stream(seconds: float, tracks: Mapping[str, Track]) -> Iterator[str]:
+    """The same in pieces: a movie of hours is never held as one text."""
+    head = {"format": FORMAT, "version": VERSION, "seconds": round(seconds, 6)}
+    yield from with_list(head, "tracks", (_track(track) for track in tracks.values()))
+    yield "\n"
+
+
+def _track(track: Track) -> Iterator[str]:
+    head = {"sense": track.sense, "origin": track.origin, "rate": str(track.rate), "samples": len(track.values)}
+    names = enumerate(zip(track.channels, track.units, strict=True))
+    channels = (with_list({"name": n, "unit": u}, "keyframes", _pairs(track, c)) for c, (n, u) in names)
+    return with_list(head, "channels", channels)
+
+
+def _pairs(track: Track, c: int) -> Iterator[Iterable[str]]:
+    rounded, slack = within_level(track.channels[c], track.values[:, c])
+    for _, at, values in chunked_keyframes(rounded, slack):
+        times = np.round(at / float(track.rate), 6).tolist()
+        yield (dumps([list(pair) for pair in zip(times, values.tolist(), strict=True)])[1:-1],)
 
 
 # -------------------------------------------------------------------------------------------------------- reading
-
-
-def _refuse(source: str, why: str) -> StaleError:
-    return StaleError(f"{source} cannot be read.", why, "export it again from the movie it belongs to")
-
-
-def read_object(data: bytes | str, source: str) -> dict[str, Any]:
-    """Parse an untrusted JSON object: no NaN, no duplicate keys, bounded size and depth.
-
-    Raises:
-        StaleError: it is anything else.
-    """
-    if len(data) > MAX_BYTES:
-        raise _refuse(source, f"it is larger than {MAX_BYTES >> 20} MB")
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise ValueError("a key occurs twice")
-        return found
-
-    def constant(name: str) -> float:
-        raise ValueError(f"{name} is not a number of JSON")
-
-    try:
-        text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
-    except RecursionError:
-        raise _refuse(source, "it is nested too deeply") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise _refuse(source, f"it is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise _refuse(source, "it is not a JSON object")
-    return value
 
 
 def from_json(data: bytes | str, source: str = "timeline.json") -> tuple[float, dict[str, Track]]:
@@ -196,13 +178,13 @@ def from_json(data: bytes | str, source: str = "timeline.json") -> tuple[float, 
     root = read_object(data, source)
     read = _Fields(source)
     if root.get("format") != FORMAT or root.get("version") != VERSION:
-        raise _refuse(source, f"it is not a {FORMAT} of version {VERSION}")
+        raise refusal(source, f"it is not a {FORMAT} of version {VERSION}")
     seconds = read.number(root, "seconds", 0, MAX_SECONDS)
     tracks: dict[str, Track] = {}
     for entry in read.list(root, "tracks", MAX_TRACKS):
         track = read.track(entry, seconds)
         if track.sense in tracks:
-            raise _refuse(source, f"it has two tracks of {track.sense}")
+            raise refusal(source, f"it has two tracks of {track.sense}")
         tracks[track.sense] = track
     return seconds, tracks
 
@@ -216,19 +198,19 @@ class _Fields:
     def number(self, record: Any, name: str, low: float, high: float) -> float:
         value = record.get(name) if isinstance(record, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise _refuse(self.source, f"{name} must be a number from {low:g} to {high:g}")
+            raise refusal(self.source, f"{name} must be a number from {low:g} to {high:g}")
         return float(value)
 
     def text(self, record: Any, name: str) -> str:
         value = record.get(name) if isinstance(record, dict) else None
         if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-            raise _refuse(self.source, f"{name} must be a short text")
+            raise refusal(self.source, f"{name} must be a short text")
         return value
 
     def list(self, record: Any, name: str, longest: int) -> Sequence[Any]:
         value = record.get(name) if isinstance(record, dict) else None
         if not isinstance(value, list) or len(value) > longest:
-            raise _refuse(self.source, f"{name} must be a list of at most {longest}")
+            raise refusal(self.source, f"{name} must be a list of at most {longest}")
         return value
 
     def rate(self, record: Any) -> Fraction:
@@ -237,22 +219,22 @@ class _Fields:
         except (ValueError, ZeroDivisionError):
             rate = Fraction(0)
         if not 0 < rate <= MAX_RATE or rate.denominator > 1_000_000:
-            raise _refuse(self.source, f'rate must be a text such as "64" or "30000/1001", at most {MAX_RATE}')
+            raise refusal(self.source, f'rate must be a text such as "64" or "30000/1001", at most {MAX_RATE}')
         return rate
 
     def track(self, record: Any, seconds: float) -> Track:
         sense, rate, origin = self.text(record, "sense"), self.rate(record), self.text(record, "origin")
         if origin not in get_args(Origin):
-            raise _refuse(self.source, f"origin must be one of {', '.join(get_args(Origin))}")
+            raise refusal(self.source, f"origin must be one of {', '.join(get_args(Origin))}")
         samples = int(self.number(record, "samples", 0, MAX_VALUES))
         if abs(samples - seconds * rate) > 1:
-            raise _refuse(self.source, f"the track of {sense} is not as long as the movie")
+            raise refusal(self.source, f"the track of {sense} is not as long as the movie")
         channels = self.list(record, "channels", MAX_CHANNELS)
         if not channels or samples * len(channels) > MAX_VALUES:
-            raise _refuse(self.source, f"the track of {sense} has no channels, or too many values")
+            raise refusal(self.source, f"the track of {sense} has no channels, or too many values")
         names, units = (tuple(self.text(c, key) for c in channels) for key in ("name", "unit"))
         if len(set(names)) < len(names):
-            raise _refuse(self.source, f"two channels of {sense} have one name")
+            raise refusal(self.source, f"two channels of {sense} have one name")
         values = np.empty((samples, len(channels)), np.float32)
         for c, channel in enumerate(channels):
             values[:, c] = self.curve(channel, samples, rate)
@@ -265,15 +247,15 @@ class _Fields:
         low, high, _ = RANGES.get(name, (-1e6, 1e6, 0))
         pairs = self.list(channel, "keyframes", samples + 2)
         if samples and not pairs:
-            raise _refuse(self.source, f"{name} has no keyframes")
+            raise refusal(self.source, f"{name} has no keyframes")
         points = np.zeros((len(pairs), 2))
         for i, pair in enumerate(pairs):
             if not isinstance(pair, list) or len(pair) != 2 or not all(type(v) in (int, float) for v in pair):
-                raise _refuse(self.source, f"a keyframe of {name} must be [seconds, value]")
+                raise refusal(self.source, f"a keyframe of {name} must be [seconds, value]")
             if not (0 <= pair[0] <= MAX_SECONDS and low <= pair[1] <= high):
-                raise _refuse(self.source, f"a keyframe of {name} lies outside {low:g} to {high:g}")
+                raise refusal(self.source, f"a keyframe of {name} lies outside {low:g} to {high:g}")
             points[i] = pair
         times, values = points.T
         if np.any(np.diff(times) < 0):
-            raise _refuse(self.source, f"the keyframes of {name} are not in order of time")
+            raise refusal(self.source, f"the keyframes of {name} are not in order of time")
         return np.interp(np.arange(samples) / float(rate), times, values)

@@ -30,7 +30,7 @@ FLOOR = 10 ** (-60 / 20)  # RMS below which nothing is felt
 EXPONENT = 0.6  # sound level to amplitude: felt magnitude and loudness both grow about so (Stevens)
 SEAT, BACK, FREQUENCY = (20.0, 120.0), (60.0, 250.0), (20.0, 300.0)
 REST_HZ, REST_CELSIUS, REST_WIND = 60.0, 18.0, 0.5  # where nothing is said or heard
-MOTION_WIND = 3.0  # m/s that a camera adds which crosses half its picture in a second
+MOTION_WIND = 3.0  # m/s that a camera adds which crosses a quarter of its picture in a second
 
 
 def touch_from_sound(sound: NDArray[np.float32], rate: int, control_rate: int = CONTROL_RATE) -> NDArray[np.float32]:
@@ -164,7 +164,7 @@ def wind(sound: NDArray[np.float32] | None, rate: int, ticks: int, base: float, 
     added = np.zeros(ticks)
     if moving is not None and len(moving):
         at = np.linspace(0, len(moving) - 1, ticks)
-        added = MOTION_WIND * np.clip(2 * np.interp(at, np.arange(len(moving)), moving), 0, 1)
+        added = MOTION_WIND * np.clip(4 * np.interp(at, np.arange(len(moving)), moving), 0, 1)
         added = _smooth(added, CONTROL_RATE)
     return np.clip(base * gust + added, 0, 20)
 

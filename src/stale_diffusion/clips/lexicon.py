@@ -31,7 +31,7 @@ NEGATORS = frozenset((
 ))  # fmt: skip
 ENDS = frozenset((".", "but", "with", "except", "just", "only"))  # of what a negation reaches
 EXTENDS = frozenset(("or", "nor", "and"))
-FAINT = frozenset(("distant", "faint", "slight", "gentle", "far"))
+FAINT = frozenset(("distant", "faint", "slight", "gentle", "far", "some", "light", "soft", "little"))
 STRONG = frozenset(("heavy", "strong", "thick", "intense", "fresh"))
 FILLERS = frozenset((
     "and", "the", "day", "night", "time", "vibes", "sound", "sounds", "asmr", "video", "relaxing", "nature", "lover",
@@ -40,6 +40,7 @@ FILLERS = frozenset((
 SCOPE = 3  # words that a negation reaches
 LONGEST = 5  # words in a term
 MAX_LETTERS = 20_000
+CALM = 0.5  # m/s in the table: what is said to be calm stays so, whatever else blows
 
 T = TypeVar("T")
 Table = dict[tuple[str, ...], T]
@@ -194,8 +195,8 @@ def derive(caption: str) -> tuple[NDArray[np.float32], NDArray[np.float32], floa
         nothing *= 1 - np.clip(notes * factor, 0, 1)
     for tastes, factor in _matches(words, _tastes()):
         no_taste *= 1 - np.clip(tastes * factor, 0, 1)
-    airs = [air for air, _ in _matches(words, _airs())]
-    temperature, wind = _temperature(airs), _wind(airs)
+    airs = list(_matches(words, _airs()))
+    temperature, wind = _temperature([air for air, _ in airs]), _wind(airs)
     return (1 - nothing).astype(np.float32), (1 - no_taste).astype(np.float32), temperature, wind
 
 
@@ -210,9 +211,11 @@ def _temperature(airs: list[tuple[float | None, float | None, float | None]]) ->
     )
 
 
-def _wind(airs: list[tuple[float | None, float | None, float | None]]) -> float | None:
+def _wind(airs: list[tuple[tuple[float | None, float | None, float | None], float]]) -> float | None:
     """The strongest wind said, unless the caption says that it is calm."""
-    said = [w for _, _, w in airs if w is not None]
+    said = [(wind, factor) for (_, _, wind), factor in airs if wind is not None]
     if not said:
         return None
-    return min(said) if min(said) == 0.5 else max(said)
+    if min(said)[0] == CALM:
+        return CALM
+    return min(20.0, max(wind * factor for wind, factor in said))

@@ -70,16 +70,7 @@ def _messages(
     path: Path, size: tuple[int, int], fps: Fraction, rate: int, seconds: float, wall_seconds: float
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Arrays as the child sends them; every reason to stop becomes one StaleError."""
-    packages = str(Path(__file__).parents[2])
-    arguments = [str(path.absolute()), f"{size[0]}x{size[1]}", str(fps), str(rate), str(seconds)]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "stale_diffusion.clips.safe", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([packages, *sys.path]), "OPENBLAS_NUM_THREADS": "1"},
-        start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the child below
-    )
+    child = _start([str(path.absolute()), f"{size[0]}x{size[1]}", str(fps), str(rate), str(seconds)])
     late = threading.Event()
 
     def stop() -> None:
@@ -88,23 +79,16 @@ def _messages(
 
     clock = threading.Timer(wall_seconds, stop)
     clock.start()
-    # a clip of the length asked for, twice over, and nothing above it
-    budget = 2 * int((seconds + 1) * (fps * size[0] * size[1] * 3 + rate * 4))
+    budget = 2 * int((seconds + 1) * (fps * size[0] * size[1] * 3 + rate * 4))  # twice what was asked for
     assert child.stdout is not None
     try:
-        while True:
-            message = _read_line(child.stdout)
-            if message is None:
-                child.wait()
-                raise StaleError(f"{path} cannot be decoded.", _why(child.returncode, late.is_set(), wall_seconds))
-            if message["kind"] == "end":
-                return
+        while (message := _read_line(child.stdout))["kind"] != "end":
             if message["kind"] == "error":
-                raise StaleError(f"{path} cannot be decoded.", str(message.get("why", ""))[:300])
-            kind, shape = message["kind"], tuple(message["shape"])
-            budget -= int(np.prod(shape, dtype=np.int64)) * np.dtype(DTYPES[kind]).itemsize
-            if budget < 0 or (kind == "picture" and shape != (size[1], size[0], 3)):
-                raise StaleError(f"{path} cannot be decoded.", "the decoder sent more than was asked for")
+                raise StaleError(f"{path} cannot be decoded.", str(message["why"])[:300])
+            kind, shape = message["kind"], _checked(message["kind"], message["shape"], size)
+            budget -= int(np.prod(shape)) * np.dtype(DTYPES[kind]).itemsize
+            if budget < 0:
+                raise ValueError("more than was asked for")
             yield kind, _read_array(child.stdout, shape, DTYPES[kind])
     except (ValueError, KeyError, TypeError, EOFError):
         child.kill()
@@ -118,9 +102,31 @@ def _messages(
         child.wait()
 
 
-def _read_line(pipe: IO[bytes]) -> dict[str, Any] | None:
+def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
+    packages = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "stale_diffusion.clips.safe", *arguments],  # -P: no modules of the current folder
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(packages), "OPENBLAS_NUM_THREADS": "1"},
+        start_new_session=True,  # Ctrl-C reaches the parent alone, which ends the child
+    )
+
+
+def _checked(kind: str, shape: list[int], size: tuple[int, int]) -> tuple[int, ...]:
+    """The shape of a message; the child has read an untrusted file and is not trusted either."""
+    expected = {"picture": [size[1], size[0], 3], "sound": [shape[0], 1]}[kind]
+    if shape != expected or not all(isinstance(n, int) and 0 <= n < 2**24 for n in shape):
+        raise ValueError(f"{kind} of shape {shape}")
+    return tuple(shape)
+
+
+def _read_line(pipe: IO[bytes]) -> dict[str, Any]:
     line = pipe.readline(MAX_LINE)
-    return dict(json.loads(line)) if line.endswith(b"\n") else None
+    if not line.endswith(b"\n"):
+        raise EOFError
+    return dict(json.loads(line))
 
 
 def _read_array(pipe: IO[bytes], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

@@ -118,7 +118,11 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
     """Draught, hiss and wind, (N, 2): the flames flutter a few times a second."""
 
     def spectrum(f: Array, t: float) -> Array:
-        fire, wind, gust = stage.value("fire", t), stage.value("wind", t), float(_pulses(stage, "gust", np.array([t]), 0.5, 1.0)[0])
+        fire, wind, gust = (
+            stage.value("fire", t),
+            stage.value("wind", t),
+            float(_pulses(stage, "gust", np.array([t]), 0.5, 1.0)[0]),
+        )
         pulse = 1 + (0.25 + 0.3 * wind) * flutter(t)
         draught = fire * (0.012 + 0.75 * fire**1.5) * max(pulse, 0.15) * band(f, 40, 115, 1.5) / (1 + (f / 900) ** 2)
         hiss = (0.002 + 0.02 * fire * (0.7 + 0.3 * pulse)) * band(f, 2500, 9000)
@@ -186,6 +190,11 @@ def _creatures(stage: Stage, out: NDArray[np.float32], start: int, rate: int) ->
             add_grain(out, start, rate, e.time + lag, (0.02 + 0.04 * e.strength) * (1.2 - e.distance) * call, e.x)
 
 
+def _mean(segments: list[Segment], name: str) -> float:
+    """The mean of a curve over a clip."""
+    return float(np.mean([s.curves[name][0] if name in s.curves else 0.0 for s in segments]) / 4)
+
+
 @final
 class Campfire(Place):
     """A fire in a clearing."""
@@ -193,7 +202,7 @@ class Campfire(Place):
     name = "campfire"
 
     def draw(self, rng: np.random.Generator, segments: int) -> list[Segment]:
-        """Any strength from embers to a bonfire; wind feeds the flames, damp wood smokes, crickets want warm still nights."""
+        """From embers to a bonfire; wind feeds the flames, damp wood smokes, crickets want still nights."""
         base, dry, windy = rng.beta(1.3, 1.3), rng.beta(2, 2), rng.beta(1.3, 2.3)
         hour = float(rng.choice([rng.normal(0, 0.09) % 1, rng.normal(0.79, 0.018), rng.normal(0.24, 0.015),
                                  rng.uniform(0.33, 0.68)], p=[0.5, 0.26, 0.1, 0.14]))  # fmt: skip
@@ -235,10 +244,7 @@ class Campfire(Place):
     def caption(self, segments: list[Segment], rng: np.random.Generator) -> str:
         """How big the fire is, where, when, and some of wind, smoke, sparks, crackle and crickets."""
         first = segments[0]
-        mean = {
-            name: float(np.mean([s.curves[name][0] for s in segments]) / 4)
-            for name in ("fire", "wind", "steam", "life")
-        }
+        mean = {name: _mean(segments, name) for name in ("fire", "wind", "steam", "life")}
         strength = int(np.searchsorted([0.24, 0.48, 0.72], mean["fire"] + rng.normal(0, 0.02)))
         subject = str(rng.choice(_SUBJECTS[strength]))
         part = part_of_day(first.statics["hour"])
@@ -291,7 +297,7 @@ class Campfire(Place):
 
     def touch(self, stage: Stage, t: Array) -> Array:
         """Seat: the draught's rumble (0.12 x fire at 35 Hz), a settling log (0.7, 46 Hz, 0.25 s), gusts; back: crackle
-        (0.1 x fire at 170 Hz) and cracks (0.8, 230 Hz, 50 ms). Air 9 C at midnight to 21 C at noon, plus 17 C x fire."""
+        (0.1 x fire at 170 Hz) and cracks (0.8, 230 Hz, 50 ms). Air 9 C at midnight, 21 C at noon, plus 17 C x fire."""
         fire, wind = stage.values("fire", t), stage.values("wind", t)
         log, gust = _pulses(stage, "creak", t, 0.01, 0.25), _pulses(stage, "gust", t, 0.5, 1.0)
         crack, fizz = _pulses(stage, "crack", t, 0.003, 0.05), _pulses(stage, "spark", t, 0.05, 0.3)
@@ -307,7 +313,7 @@ class Campfire(Place):
         )
 
     def smell(self, stage: Stage, t: Array) -> Array:
-        """Wood smoke by smoke and fire, thinned by wind; resin where pine logs crack; the wood around; cold air at night."""
+        """Wood smoke, thinned by wind; resin where pine logs crack; the wood around; cold air at night."""
         fire, wind, smoke = stage.values("fire", t), stage.values("wind", t), stage.values("steam", t)
         crack, gust = _pulses(stage, "crack", t, 0.1, 1.2), _pulses(stage, "gust", t, 0.5, 1.0)
         here = float(t[0])

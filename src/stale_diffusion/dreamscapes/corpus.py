@@ -5,6 +5,7 @@ A clip is a pure function of (seed, index): the corpus can be made in any order,
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -16,8 +17,10 @@ import numpy as np
 from stale_diffusion import scene
 from stale_diffusion.clips.shards import Example, write_shard
 from stale_diffusion.dreamscapes.perform import BUILT, frame, lanes, place, sound
+from stale_diffusion.errors import StaleError
 from stale_diffusion.scene import Segment, Stage
 from stale_diffusion.senses import SENSES
+from stale_diffusion.streams import STREAMS
 
 CLIPS_A_SHARD = 64
 TURN = 0.12  # share of clips in which one place turns into another
@@ -78,11 +81,23 @@ def _shard(index: int, *, folder: Path, seed: int, segments: int, rendered: bool
     return path
 
 
+def _claim(folder: Path, made_with: dict[str, int]) -> None:
+    """Note in corpus.json what a folder's bits are; other bits do not mix with them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    layout = {s.name: [s.tokens, s.bits] for s in STREAMS}
+    record = {**made_with, "layout": layout, "places": list(BUILT)}
+    path = folder / "corpus.json"
+    if not path.exists():
+        path.write_text(json.dumps(record, indent=1), "utf-8")
+    elif json.loads(path.read_text("utf-8")) != record:
+        raise StaleError(f"{folder} holds another corpus.", f"{path} says how it was made.", f"rm -r {folder}")
+
+
 def write_corpus(
     folder: Path, clips: int, *, seed: int, segments: int, rendered: bool, workers: int = 1
 ) -> Iterator[Path]:
     """Write a corpus as shards and yield each path; shards that are there are kept, so it goes on where it stopped."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _claim(folder, {"clips": clips, "seed": seed, "segments": segments, "rendered": rendered})
     one = partial(_shard, folder=folder, seed=seed, segments=segments, rendered=rendered, clips=clips)
     shards = range(-(-clips // CLIPS_A_SHARD))
     if workers == 1:

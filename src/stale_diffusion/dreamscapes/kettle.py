@@ -15,11 +15,11 @@ import zlib
 from typing import final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from stale_diffusion.dreamscapes.acoustics import add_grain, band, burst, reverberate, ring, shaped_noise
+from stale_diffusion.dreamscapes.kettle_picture import render
 from stale_diffusion.dreamscapes.place import Array, Place, View, drift
 from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
 from stale_diffusion.senses.smell import NOTES
@@ -37,12 +37,12 @@ HELD_OUT_WORDINGS: tuple[tuple[str, dict[str, str]], ...] = (
 _SUBJECTS = (
     ("a kettle on the stove, not yet hot", "a cold kettle", "a quiet kettle on the table", "a kettle just put on",
      "a silent kettle", "a kettle with hardly any steam"),
-    ("a kettle warming up", "a gently steaming kettle", "a kettle beginning to simmer", "a thin curl of steam from a kettle",
-     "a kettle with a little steam", "a softly simmering kettle"),
+    ("a kettle warming up", "a gently steaming kettle", "a kettle beginning to simmer",
+     "a thin curl of steam from a kettle",      "a kettle with a little steam", "a softly simmering kettle"),
     ("a steaming kettle", "a kettle coming to the boil", "a kettle that steams", "a bubbling kettle", "a hot kettle",
      "a kettle with plenty of steam"),
-    ("a kettle at a full boil", "a kettle boiling hard", "a furiously boiling kettle", "clouds of steam from the kettle",
-     "a kettle in a thick plume of steam", "a kettle at a rolling boil"),
+    ("a kettle at a full boil", "a kettle boiling hard", "a furiously boiling kettle",
+     "clouds of steam from the kettle",      "a kettle in a thick plume of steam", "a kettle at a rolling boil"),
 )  # fmt: skip
 _HOURS = {
     "night": ("at night", "late at night", "on a dark night", "after midnight", "by lamplight at night"),
@@ -231,7 +231,9 @@ def _pour(stage: Stage, out: NDArray[np.float32], start: int, rate: int, e: Even
     for time in np.sort(rng.random(int(110 * seconds))) * seconds:
         level = full + 0.12 * time
         loud = 0.06 * rng.random() ** 3 * min(time / 0.15, 1, (seconds - time) / 0.3)
-        wave = loud * _bubble(rate, 420 * np.exp(0.9 * level + 0.45 * rng.standard_normal()), rng.uniform(0.01, 0.05), 3)
+        wave = loud * _bubble(
+            rate, 420 * np.exp(0.9 * level + 0.45 * rng.standard_normal()), rng.uniform(0.01, 0.05), 3
+        )
         add_grain(out, start, rate, e.time + time, wave, 0.25 + 0.1 * rng.standard_normal())
 
 
@@ -239,7 +241,12 @@ def _clink(stage: Stage, out: NDArray[np.float32], start: int, rate: int, e: Eve
     """China on china with a knock of the table, or a spoon against the cup."""
     rng = stage.rng("china", e.time)
     if e.strength > 0.5:
-        modes = [(rng.uniform(1900, 2400), 0.8, 0.16), (rng.uniform(3600, 4300), 0.6, 0.12), (6900, 0.3, 0.06), (160, 1.0, 0.05)]
+        modes = [
+            (rng.uniform(1900, 2400), 0.8, 0.16),
+            (rng.uniform(3600, 4300), 0.6, 0.12),
+            (6900, 0.3, 0.06),
+            (160, 1.0, 0.05),
+        ]
     else:
         modes = [(rng.uniform(2700, 3300), 0.6, 0.35), (rng.uniform(5200, 6000), 0.7, 0.3), (8800, 0.4, 0.2)]
     for lag, gain in ((0, 1.0), (0.045, 0.35), (0.13, 0.12)):
@@ -261,9 +268,16 @@ def _bird(stage: Stage, out: NDArray[np.float32], start: int, rate: int, e: Even
     """A songbird behind the pane."""
     for i, (lag, seconds) in enumerate(((0, 0.12), (0.2, 0.1), (0.36, 0.14), (0.6, 0.2))):
         t = np.arange(int(seconds * rate)) / rate
-        phase = (2500 + 1300 * e.distance + 350 * np.sin(i * 2.1 + 9 * e.x)) * t + 500 * np.cos(i * 1.7) * t * t / seconds
+        phase = (2500 + 1300 * e.distance + 350 * np.sin(i * 2.1 + 9 * e.x)) * t + 500 * np.cos(
+            i * 1.7
+        ) * t * t / seconds
         call = np.sin(np.pi * t / seconds) * np.sin(2 * np.pi * phase)
         add_grain(out, start, rate, e.time + lag, (0.006 + 0.012 * e.strength) * (1.2 - e.distance) * call, e.x)
+
+
+def _mean(segments: list[Segment], name: str) -> float:
+    """The mean of a curve over a clip."""
+    return float(np.mean([s.curves[name][0] if name in s.curves else 0.0 for s in segments]) / 4)
 
 
 @final
@@ -273,7 +287,7 @@ class Kettle(Place):
     name = "kettle and coffee"
 
     def draw(self, rng: np.random.Generator, segments: int) -> list[Segment]:
-        """The kettle is cold, warming, boiling or taken off; it whistles where it boils; sun, clouds or rain outside."""
+        """The kettle is cold, warming, boiling or taken off; it whistles as it boils; sun, clouds or rain."""
         hour = float(rng.choice([rng.normal(0, 0.08) % 1, rng.normal(0.77, 0.02), rng.normal(0.255, 0.02),
                                  rng.uniform(0.33, 0.68)], p=[0.22, 0.2, 0.24, 0.34]))  # fmt: skip
         cloud = float(rng.beta(0.9, 1.2))
@@ -332,7 +346,7 @@ class Kettle(Place):
     def caption(self, segments: list[Segment], rng: np.random.Generator) -> str:
         """How hard the kettle boils, the coffee, where, when, and some of whistle, pour, light, rain and street."""
         first = segments[0]
-        mean = {name: float(np.mean([s.curves[name][0] for s in segments]) / 4) for name in first.curves}
+        mean = {name: _mean(segments, name) for name in ("steam", "flow", "fire", "rain", "light", "life")}
         strength = int(np.searchsorted([0.16, 0.45, 0.74], mean["steam"] + rng.normal(0, 0.02)))
         subject, cup = str(rng.choice(_SUBJECTS[strength])), str(rng.choice(_CUP[first.variant >= 32768]))
         part = part_of_day(first.statics["hour"])
@@ -391,12 +405,13 @@ class Kettle(Place):
         return [str(f) for f in dict.fromkeys(found)]
 
     def touch(self, stage: Stage, t: Array) -> Array:
-        """Seat: the boil's rumble through the table (0.16 x steam^2 at 60 Hz), a set-down cup (0.5, 90 Hz, 60 ms), a car;
-        back: steam's hiss, the whistle (0.3 at 280 Hz), the pour (0.22, 140 Hz), china. Air 20 C, sun +5, steam +4."""
+        """Seat: the boil's rumble through the table (0.16 x steam^2 at 60 Hz), a cup set down (0.5, 90 Hz, 60 ms),
+        a car; back: hiss, whistle (0.3, 280 Hz), pour (0.22, 140 Hz), china. Air 20 C, sun +5, steam +4."""
         steam, light = stage.values("steam", t), stage.values("light", t)
         clink, car = _pulses(stage, "clink", t, 0.002, 0.06), _pulses(stage, "passing", t, 1.0, 1.5)
         parts = np.stack([0.16 * steam**2, 0.5 * clink, 0.25 * car, 0.05 * steam, 0.3 * singing(stage, t),
-                          0.22 * pouring(stage, t), 0.25 * clink, 0.2 * _pulses(stage, "drop", t, 0.002, 0.03)])  # fmt: skip
+                          0.22 * pouring(stage, t), 0.25 * clink,
+                          0.2 * _pulses(stage, "drop", t, 0.002, 0.03)])  # fmt: skip
         hertz = (parts * np.array([60, 90, 32, 200, 280, 140, 250, 180])[:, None]).sum(0) / (parts.sum(0) + 1e-6)
         warmth = 20 + 5 * light + 4 * steam + 2 * stage.values("fire", t) + 2 * pouring(stage, t)
         seat, back = np.clip(parts[:3].sum(0), 0, 1), np.clip(parts[3:].sum(0), 0, 1)
@@ -415,8 +430,8 @@ class Kettle(Place):
         return np.clip(out, 0, 1)
 
     def taste(self, stage: Stage, t: Array) -> Array:
-        """A sip (a clink of strength over 0.5) tastes of coffee for 3 s: bitter, a little sour; sweet and less bitter with
-        milk; the aroma of a pour is faintly bitter."""
+        """A sip (a clink of strength over 0.5) tastes of coffee for 3 s: bitter, a little sour; sweet and less bitter
+        with milk; the aroma of a pour is faintly bitter."""
         milk = stage.segment(float(t[0])).variant >= 32768
         sips = stage.events("clink", float(t.min()) - 12, float(t.max()) + 1e-6)
         s = np.maximum(t[None] - np.array([e.time for e in sips if e.strength > 0.5]).reshape(-1, 1), 0)
@@ -440,4 +455,6 @@ class Kettle(Place):
         return 2.4 * reverberate(out, rate, 0.4, 0.22, seed=11, damping=5000)[before:]
 
     def picture(self, stage: Stage, t: float, view: View) -> Tensor:
-        return torch.zeros(view.rows, view.width, 3, device=view.device)
+        """Kettle, cup and window; steam, coffee and light of the moment."""
+        pours = tuple((t - e.time, pour_seconds(e)) for e in stage.events("pour", t - 5, t + 1e-6))
+        return render(stage, t, view, float(singing(stage, np.array([t]))[0]), pours)

@@ -1,393 +1,271 @@
-"""The picture of a kettle and a cup by a window: a plate ray-marched once a variant, lit and filled frame by frame.
+"""The picture of a kettle and a cup by a window: the plate's lights added up as hour and clouds will.
 
-The plate holds the response to three lights, each of unit strength: the window's sky, the sun through the window, the
-lamp of the room. A frame adds them up as hour and clouds will, puts the out-of-focus world behind the glass, coffee
-into the cup, and steam into the light.
+On top of it the out-of-focus world behind the glass, coffee in the cup, gas flames, and steam in the light.
 
-Shapes: R rays, H rows, W columns. World: x right, y up, z away, metres; the table is y = 0, the window z = GLASS.
+Shapes: H rows, W columns.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stale_diffusion.dreamscapes.kettle_plate import (
+    EYE,
+    FOCAL,
+    HORIZON,
+    MARGIN,
+    Layout,
+    cup_radius,
+    layout,
+    outside,
+    plate,
+    rgb,
+)
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
 
-EYE = (0.0, 0.27, -0.55)
-FOCAL = 2.0
-HORIZON = 0.45
-GLASS = 0.9
-EDGE = 0.55  # where the table ends
-MARGIN = 1.16
-LAMP = (-0.5, 1.0, -0.35)
+
+def project(x: float, y: float, z: float) -> tuple[float, float]:
+    """Where a point of the world is on the plate's plane."""
+    s = FOCAL / (z - EYE[2])
+    return x * s, HORIZON + (y - EYE[1]) * s
 
 
 @dataclass(frozen=True)
-class Layout:
-    """What a variant decides."""
+class Moment:
+    """What a frame needs of the stage."""
 
-    kettle: tuple[float, float]
-    cup: tuple[float, float]
-    left: float  # the window from left to right, metres
-    right: float
-    sun: tuple[float, float, float]
-    table: tuple[float, float, float]
-    coat: tuple[float, float, float]
-    metal: bool
-    china: tuple[float, float, float]
-    wall: tuple[float, float, float]
-    seed: int
-
-
-_TABLES = ((0.30, 0.17, 0.085), (0.14, 0.07, 0.038), (0.42, 0.29, 0.18), (0.22, 0.12, 0.06), (0.50, 0.47, 0.43))
-_COATS = ((0.85, 0.86, 0.88), (0.93, 0.60, 0.42), (0.36, 0.03, 0.025), (0.55, 0.50, 0.38), (0.03, 0.10, 0.16), (0.04, 0.12, 0.08))
-_CHINA = ((0.70, 0.69, 0.66), (0.10, 0.22, 0.38), (0.45, 0.22, 0.12), (0.30, 0.34, 0.30), (0.62, 0.55, 0.42))
-_WALLS = ((0.55, 0.52, 0.46), (0.42, 0.46, 0.45), (0.60, 0.50, 0.40), (0.35, 0.38, 0.42))
-
-
-@lru_cache(maxsize=64)
-def layout(variant: int) -> Layout:
-    """Where things stand and what they are made of, by variant."""
-    rng = np.random.default_rng([variant, 2])
-    coat = int(rng.integers(len(_COATS)))
-    left = float(rng.uniform(-0.95, -0.55))
-    sun = np.array([rng.uniform(-0.55, 0.55), rng.uniform(0.45, 0.75), 1.0])
-    sun /= np.linalg.norm(sun)
-    return Layout(
-        (float(rng.uniform(-0.27, -0.19)), float(rng.uniform(0.02, 0.1))),
-        (float(rng.uniform(0.12, 0.22)), float(rng.uniform(-0.12, -0.05))),
-        left, left + float(rng.uniform(1.15, 1.6)), (float(sun[0]), float(sun[1]), float(sun[2])),
-        _TABLES[int(rng.integers(len(_TABLES)))], _COATS[coat], coat < 2, _CHINA[int(rng.integers(len(_CHINA)))],
-        _WALLS[int(rng.integers(len(_WALLS)))], variant % 997 * 10,
-    )  # fmt: skip
+    t: float
+    k: Layout
+    steam: float
+    full: float
+    fire: float
+    rain: float
+    sky: Tensor  # the window's sky, the sun and the lamp: their light, RGB each
+    sun: Tensor
+    lamp: Tensor
+    exposure: float
+    night: float
+    jet: float  # the whistle blows a jet
+    pours: tuple[tuple[float, float], ...]  # seconds since each began, its length
+    milk: bool
+    shift: tuple[float, float]
+    zoom: float
 
 
-def _rgb(*values: float) -> Tensor:
-    return torch.tensor(values, dtype=torch.float32)
+_SUN = (-1.0, -0.35, -0.15, 0.0, 0.2, 0.5, 1.0)
+_SKY = np.array([[0.004, 0.006, 0.013], [0.007, 0.010, 0.022], [0.07, 0.11, 0.22], [0.36, 0.38, 0.46],
+                 [0.75, 0.78, 0.82],                  [0.95, 1.0, 1.06], [0.95, 1.0, 1.06]])  # fmt: skip
+_BEAM = np.array(
+    [[0, 0, 0], [0, 0, 0], [0, 0, 0], [1.1, 0.45, 0.14], [2.6, 1.7, 0.95], [2.9, 2.5, 1.95], [2.9, 2.6, 2.1]]
+)
 
 
-# Signed distances (R,) of points (R, 3).
+def _moment(stage: Stage, t: float, jet: float, pours: tuple[tuple[float, float], ...]) -> Moment:
+    static = {name: stage.static(name, t) for name in ("hour", "cloud", "height", "pan", "focal", "drift")}
+    height = -math.cos(2 * math.pi * static["hour"])
+    sky, beam = (
+        torch.tensor([np.interp(height, _SUN, c[:, i]) for i in range(3)], dtype=torch.float32) for c in (_SKY, _BEAM)
+    )
+    light = stage.value("light", t)
+    grey = sky.mean() * rgb(0.96, 1.0, 1.05)
+    sky = (sky + 0.6 * static["cloud"] * (grey - sky)) * (1.25 - 0.5 * static["cloud"])
+    dark = min(max((0.25 - height) / 0.4, 0.0), 1.0)
+    lamp = rgb(1.0, 0.64, 0.34) * (0.04 + 0.9 * dark)
+    exposure = 1.5 / (0.55 + 0.75 * float(sky.mean()) + 0.3 * light * float(beam.mean()))
+    sway = 0.03 * static["drift"]
+    shift = (
+        0.14 * (static["pan"] - 0.5) + sway * math.sin(0.1 * t),
+        0.1 * (static["height"] - 0.5) + 0.5 * sway * math.sin(0.077 * t),
+    )
+    zoom = 1.02 + 0.14 * (static["focal"] - 0.4) + 0.015 * math.sin(0.06 * t)
+    segment = stage.segment(t)
+    return Moment(t, layout(segment.variant), stage.value("steam", t), stage.value("flow", t),
+                  stage.value("fire", t), stage.value("rain", t),
+                  sky, beam * light**1.3, lamp, exposure, min(max((-0.05 - height) / 0.25, 0.0), 1.0), jet, pours,
+                  segment.variant >= 32768, shift, zoom)  # fmt: skip
 
 
-def _norm(*parts: Tensor) -> Tensor:
-    return torch.sqrt(sum((p * p for p in parts), torch.zeros(())))
+def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, world: Tensor, aspect: float) -> Tensor:
+    """The room in the light of the moment with the world behind the glass, (H, W, 3)."""
+    grid = torch.stack(torch.broadcast_tensors(u / (aspect * MARGIN), -v / MARGIN), -1)[None]
+    c = F.grid_sample(still, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    light = torch.stack([m.sky, m.sun, m.lamp])  # (3 lights, 3 colours)
+    room = (c[:9].unflatten(0, (3, 3)) * light[..., None, None]).sum(0)
+    streaks = 0.0
+    if m.rain > 0.02:
+        run = sample(texture(67, 256, 2.2), u * 0.5, v * 0.22 + 0.05 * m.t)
+        streaks = 0.16 * m.rain * run + 0.10 * m.rain * sample(texture(68, 256, 2.0), u * 1.1, v * 0.4 + 0.11 * m.t)
+    far = torch.stack(torch.broadcast_tensors((u + 0.1 * streaks) / 2.2, -(v + 0.2 * streaks) / 1.25), -1)[None]
+    out = F.grid_sample(world, far, mode="bilinear", padding_mode="border", align_corners=False)[0] * (1 + streaks)
+    return (room + c[9] * out).permute(1, 2, 0) * m.exposure
 
 
-def _cone(p: Tensor, a: tuple[float, float, float], b: tuple[float, float, float], ra: float, rb: float) -> Tensor:
-    """A round-ended stick from a to b, its radius from ra to rb."""
-    start, axis = _rgb(*a), _rgb(*b) - _rgb(*a)
-    q = p - start
-    h = ((q @ axis) / (axis @ axis)).clamp(0, 1)
-    d = q - h[:, None] * axis
-    return torch.sqrt((d * d).sum(-1)) - (ra + (rb - ra) * h)
-
-
-def _meld(a: Tensor, b: Tensor, k: float) -> Tensor:
-    """The union with a fillet of k metres."""
-    h = (k - (a - b).abs()).clamp(min=0) / k
-    return torch.minimum(a, b) - h * h * k / 4
-
-
-def _kettle(p: Tensor, k: Layout) -> Tensor:
-    q = p - _rgb(k.kettle[0], 0.045, k.kettle[1])
-    r = _norm(q[:, 0], q[:, 2])
-    y = q[:, 1]
-    profile = 0.1 - 5 * (y - 0.035).clamp(min=0) ** 2 - 8 * (0.03 - y).clamp(min=0) ** 2
-    body = torch.maximum(torch.maximum((r - profile) * 0.75, -y), y - 0.125) - 0.002
-    lid = (_norm(r / 1.0, (y - 0.122) * 2.4) - 0.052) * 0.42
-    knob = _norm(r, y - 0.153) - 0.011
-    spout = _meld(_cone(q, (0.075, 0.04, 0), (0.125, 0.075, 0), 0.021, 0.014), _cone(q, (0.125, 0.075, 0), (0.155, 0.125, 0), 0.014, 0.0095), 0.015)
-    ring = _norm(_norm(q[:, 0], y - 0.105) - 0.088, q[:, 2]) - 0.0065
-    handle = torch.maximum(ring, 0.115 - y)
-    return torch.minimum(_meld(_meld(body, lid, 0.006), spout, 0.018), torch.minimum(handle, knob))
-
-
-def _burner(p: Tensor, k: Layout) -> Tensor:
-    q = p - _rgb(k.kettle[0], 0.0, k.kettle[1])
-    r = _norm(q[:, 0], q[:, 2])
-    plate = torch.maximum(r - 0.125, (q[:, 1] - 0.011).abs() - 0.011) - 0.003
-    spin = torch.remainder(torch.atan2(q[:, 2], q[:, 0]), math.pi / 3) - math.pi / 6
-    arm = torch.maximum((r * torch.sin(spin)).abs() - 0.004, torch.maximum((q[:, 1] - 0.034).abs() - 0.008, (r - 0.075).abs() - 0.035))
-    return torch.minimum(plate, arm)
-
-
-def cup_radius(y: Tensor | float) -> Tensor | float:
-    """Outer radius of the cup at a height, metres."""
-    return 0.031 + 0.16 * y
-
-
-def _cup(p: Tensor, k: Layout) -> Tensor:
-    q = p - _rgb(k.cup[0], 0.008, k.cup[1])
-    r, y = _norm(q[:, 0], q[:, 2]), q[:, 1]
-    side = (r - cup_radius(y) - 0.004 * smoothstep(0.0, 0.03, y)) * 0.98
-    outer = torch.maximum(side, (y - 0.039).abs() - 0.037)
-    inner = torch.maximum((r - cup_radius(y) + 0.001) * 0.98, 0.006 - y)
-    bowl = torch.maximum(outer, -inner) - 0.0012
-    ring = _norm(_norm(q[:, 0] - 0.047, y - 0.042) - 0.019, q[:, 2]) - 0.0042
-    handle = torch.maximum(ring, cup_radius(y) - r)
-    saucer = torch.maximum(r - 0.082, (y + 0.003 - 0.10 * (r - 0.03).clamp(min=0)).abs() - 0.0025) - 0.0008
-    return torch.minimum(torch.minimum(_meld(bowl, handle, 0.006), saucer), torch.full_like(r, 9.0))
-
-
-# Light.
-
-
-def _panes(x: Tensor, y: Tensor, k: Layout, soft: Tensor | float) -> Tensor:
-    """How much of the window's glass is at (x, y) of its plane, blurred over `soft` metres."""
-    across = smoothstep(k.left, k.left + 1e-3 + soft, x + soft / 2) * smoothstep(k.right + 1e-3 + soft, k.right, x + soft / 2)
-    up = smoothstep(0.02, 0.021 + soft, y + soft / 2) * smoothstep(1.31 + soft, 1.3, y + soft / 2)
-    middle = (k.left + k.right) / 2
-    bar = smoothstep(0.022 + soft / 2, 0.018 - soft / 2, (x - middle).abs()) + smoothstep(0.018 + soft / 2, 0.012 - soft / 2, (y - 0.62).abs())
-    return across * up * (1 - bar.clamp(0, 1) * (0.035 / (0.035 + soft)))
-
-
-def _blocked(p: Tensor, to: Tensor, k: Layout, softness: float) -> Tensor:
-    """Light that comes past kettle and cup, (R,), from the direction or displacement `to` (R, 3) or (3,)."""
-    out = torch.ones(len(p))
-    to = to.expand_as(p)
-    flat = to[:, 0] ** 2 + to[:, 2] ** 2 + 1e-9
-    for (x, z), low, high, r in ((k.kettle, 0.09, 0.13, 0.088), (k.kettle, 0.01, 0.02, 0.12), (k.cup, 0.012, 0.072, 0.037), (k.cup, 0.004, 0.006, 0.08)):
-        s = (((x - p[:, 0]) * to[:, 0] + (z - p[:, 2]) * to[:, 2]) / flat).clamp(min=0)
-        y = p[:, 1] + s * to[:, 1]
-        gap = _norm(p[:, 0] + s * to[:, 0] - x, p[:, 2] + s * to[:, 2] - z, y - y.clamp(low, high)) - r
-        w = softness * s * torch.sqrt(flat) + 0.004
-        out = out * smoothstep(-1.0, 1.0, gap / w)
-    return out
-
-
-def _sun(p: Tensor, k: Layout) -> Tensor:
-    """Sunlight through the window at points of the room, (R,)."""
-    to = _rgb(*k.sun)
-    s = (GLASS - p[:, 2]) / to[2]
-    return _panes(p[:, 0] + s * to[0], p[:, 1] + s * to[1], k, 0.03) * _blocked(p, to, k, 0.03)
-
-
-def _diffuse(p: Tensor, n: Tensor, k: Layout, shadows: bool) -> Tensor:
-    """Irradiance / pi from window, sun and lamp, (R, 3 lights)."""
-    window = torch.zeros(len(p))
-    for x in (k.left + 0.2, (k.left + k.right) / 2, k.right - 0.2):
-        for y in (0.25, 0.9):
-            to = _rgb(x, y, GLASS) - p
-            square = (to * to).sum(-1)
-            cosine = ((n * to).sum(-1) / torch.sqrt(square)).clamp(min=0)
-            past = _blocked(p, to, k, 0.22) if shadows else 1.0
-            window = window + past * cosine * to[:, 2].clamp(min=0) / torch.sqrt(square) / square
-    window = window * (k.right - k.left) * 1.28 / 6 / math.pi
-    sun = (n @ _rgb(*k.sun)).clamp(min=0) * (_sun(p, k) if shadows else _panes(p[:, 0] + (GLASS - p[:, 2]) * k.sun[0] / k.sun[2], p[:, 1] + (GLASS - p[:, 2]) * k.sun[1] / k.sun[2], k, 0.03))
-    to = _rgb(*LAMP) - p
-    square = (to * to).sum(-1)
-    lamp = ((n * to).sum(-1) / torch.sqrt(square)).clamp(min=0) / square * (_blocked(p, to, k, 0.14) if shadows else 1.0)
-    room = 0.5 + 0.5 * n[:, 1] * 0.4 - 0.25 * n[:, 2]
-    return torch.stack([window + 0.13 * room, sun + 0.035 * room, lamp * 0.5 + 0.10 * room], -1)
-
-
-def _mirror(p: Tensor, r: Tensor, k: Layout, soft: float) -> Tensor:
-    """What a mirror at p sees in the direction r, (R, 3 lights)."""
-    s = (GLASS - p[:, 2]) / r[:, 2].clamp(min=1e-3)
-    x, y = p[:, 0] + s * r[:, 0], p[:, 1] + s * r[:, 1]
-    glass = _panes(x, y, k, soft) * (r[:, 2] > 0) * (0.35 + 0.65 * smoothstep(0.1, 0.9, y))
-    down = smoothstep(0.03, -0.06, r[:, 1])
-    t = p[:, 1] / (-r[:, 1]).clamp(min=0.03)
-    on = torch.stack([p[:, 0] + t * r[:, 0], torch.zeros_like(t), p[:, 2] + t * r[:, 2]], -1)
-    near = smoothstep(1.2, 0.2, on[:, 2].abs())
-    table = sum(k.table) / 3
-    room = 0.10 + 0.10 * r[:, 1] + 0.05 * smoothstep(-0.2, -0.9, r[:, 2])
-    to = _rgb(*LAMP) - p
-    bulb = ((r * to).sum(-1) / torch.sqrt((to * to).sum(-1))).clamp(0, 1)
-    window = glass * (1 - down) + down * table * (0.12 + 0.5 * near) + room * (1 - down) * (1 - glass)
-    sun = down * table * 2.2 * _sun(on, k) * near + 0.05 * room
-    lamp = 5 * bulb ** (60 / (soft + 0.1)) + 0.6 * smoothstep(0.90, 0.97, bulb) * 0.2 + room * 0.7 + down * table * 0.5 * near
-    return torch.stack([window, sun, lamp], -1)
-
-
-# The plate.
-
-
-def _march(o: Tensor, d: Tensor, k: Layout, field: object, near: float, far: float) -> tuple[Tensor, Tensor]:
-    """Sphere tracing: distance to the surface and the least of field / distance on the way, (R,)."""
-    assert callable(field)
-    t, least = torch.full((len(d),), near), torch.full((len(d),), 9.0)
-    for _ in range(56):
-        h = field(o + t[:, None] * d, k)
-        least = torch.minimum(least, h / t)
-        t = t + h.clamp(min=2e-4) * 0.92
-        if float(t.min()) > far:
-            break
-    return t, least
-
-
-def _normal(p: Tensor, k: Layout, field: object) -> Tensor:
-    """The gradient of a distance field, by four taps."""
-    assert callable(field)
-    taps = _rgb(1, -1, -1), _rgb(-1, -1, 1), _rgb(-1, 1, -1), _rgb(1, 1, 1)
-    n = sum((e * field(p + 6e-4 * e, k)[:, None] for e in taps), torch.zeros(()))
-    return n / torch.sqrt((n * n).sum(-1, keepdim=True) + 1e-12)
-
-
-def _shine(p: Tensor, n: Tensor, d: Tensor, k: Layout, albedo: Tensor, gloss: tuple[float, float, float] | None, soft: float, shadows: bool) -> Tensor:
-    """Radiance for unit lights, (R, 3 lights, 3 colours): a metal where `gloss` is its tint, else diffuse under a clear coat."""
-    turn = (n * d).sum(-1, keepdim=True)
-    seen = _mirror(p, d - 2 * turn * n, k, soft)
-    fresnel = (1 - turn[:, 0].abs()).clamp(0, 1) ** 5
-    if gloss is not None:
-        tint = _rgb(*gloss) + fresnel[:, None] * (1 - _rgb(*gloss)) * 0.6
-        return seen[..., None] * tint[:, None] * 0.9 + 0.04 * _diffuse(p, n, k, False)[..., None] * albedo[:, None]
-    coat = (0.04 + 0.7 * fresnel)[:, None]
-    return _diffuse(p, n, k, shadows)[..., None] * albedo[:, None] * (1 - coat[..., None]) + (coat * seen)[..., None]
-
-
-def _table(d: Tensor, k: Layout, pixel: float) -> Tensor:
-    """The wooden table, (R, 3, 3): boards, grain, varnish."""
-    t = EYE[1] / (-d[:, 1]).clamp(min=0.02)
-    p = torch.stack([EYE[0] + t * d[:, 0], torch.zeros_like(t), EYE[2] + t * d[:, 2]], -1)
-    x, z = p[:, 0], p[:, 2]
-    foot = pixel * t / FOCAL / (-d[:, 1]).clamp(min=0.05)
-    board = torch.floor(z / 0.14 + 0.3)
-    shift = torch.remainder(torch.sin(board * 12.9 + k.seed) * 437.5, 1.0)
-    slow = sample(texture(61, 512, 1.5), (x * 0.5 + shift)[None], (z * 1.4 + shift)[None])[0]
-    grain = sample(texture(62, 512, 0.9), (x * 0.55 + shift * 3)[None], (z * 6 + 0.25 * slow)[None])[0] / (1 + (foot / 0.004) ** 2)
-    groove = smoothstep(0.5, 0.485 - 2 * 0, (torch.remainder(z / 0.14 + 0.3, 1.0) - 0.5).abs() + foot * 0)
-    tone = (1 + 0.16 * slow + 0.2 * grain + 0.25 * (shift - 0.5)) * (0.55 + 0.45 * groove)
-    albedo = _rgb(*k.table) * tone.clamp(0.15, 2)[:, None] ** _rgb(0.9, 1.05, 1.2)
-    n = torch.stack([0.012 * grain, torch.ones_like(x), 0.03 * grain], -1)
-    n = n / torch.sqrt((n * n).sum(-1, keepdim=True))
-    light = _shine(p, n, d, k, albedo, None, 0.3, True)
-    near = torch.ones_like(x)
-    for (cx, cz), r in ((k.kettle, 0.128), (k.cup, 0.06)):
-        near = near * (0.25 + 0.75 * smoothstep(-0.015, 0.07, _norm(x - cx, z - cz) - r))
-    return light * near[:, None, None]
-
-
-def _wall(u: Tensor, v: Tensor, k: Layout) -> tuple[Tensor, Tensor]:
-    """The wall, the window's frame, a curtain, all out of focus: (R, 3, 3) and the share of glass (R,)."""
-    depth = (GLASS - EYE[2]) / FOCAL
-    x, y = u * depth, EYE[1] + (v - HORIZON) * depth
-    soft = 0.035
-    glass = _panes(x, y, k, soft)
-    frame = smoothstep(-0.075, -0.055, torch.minimum(x - k.left, k.right - x)) * smoothstep(-0.08, -0.055, y)
-    frame = frame * (1 - smoothstep(0.05, 0.12, torch.minimum(x - k.left, k.right - x)) * 0)
-    rough = 1 + 0.03 * sample(texture(63, 256, 1.5), (x * 0.6)[None], (y * 0.6)[None])[0]
-    square = (x - LAMP[0]) ** 2 + (y - LAMP[1]) ** 2 + (GLASS - LAMP[2]) ** 2
-    base = _rgb(*k.wall) * rough[:, None]
-    base = base + frame[:, None] * (_rgb(0.62, 0.60, 0.56) - base)
-    light = torch.stack([0.10 + 0.10 * frame, 0.03 + 0.04 * frame, 0.9 / square + 0.08], -1)
-    out = light[..., None] * base[:, None]
-    for side, at in ((1, k.left), (-1, k.right)):
-        into = (x - at) * side
-        fold = sample(texture(64, 256, 1.6), (x * 1.8 + 0.4 * side)[None], (y * 0.06)[None])[0]
-        hang = smoothstep(0.16 + 0.05 * fold, 0.10 + 0.05 * fold, into) * smoothstep(-0.22, -0.17, into)
-        pleat = (0.55 + 0.3 * sample(texture(65, 256, 1.2), (x * 2.2)[None], (y * 0.05 + 0.3)[None])[0]).clamp(0.12, 1.2)
-        through = smoothstep(-0.03, 0.05, into)
-        cloth = torch.stack([0.08 + 0.42 * through, 0.02 + 0.30 * through, 0.7 / square], -1) * pleat[:, None]
-        cloth = cloth[..., None] * _rgb(0.62, 0.55, 0.44)
-        out = out + hang[:, None, None] * (cloth - out)
-        glass = glass * (1 - hang)
-    return out * (1 - glass)[:, None, None], glass
-
-
-def _lay(out: Tensor, k: Layout, u: Tensor, v: Tensor, d: Tensor, pixel: float, field: object, box: tuple[float, float, float, float]) -> None:
-    """Ray-march one thing inside a box of the plane and lay it over, in place; (R, 11) channels."""
-    inside = ((u > box[0]) & (u < box[1]) & (v > box[2]) & (v < box[3])).nonzero()[:, 0]
-    if not len(inside):
+def _coffee(out: Tensor, view: View, m: Moment, still: Tensor) -> None:
+    """The coffee in the cup, with the window on its skin and rings where it is poured, and the stream, in place."""
+    k = m.k
+    y = 0.058 + 0.022 * m.full
+    (left, low), (right, _) = project(k.cup[0] - 0.06, 0, k.cup[1]), project(k.cup[0] + 0.06, 0, k.cup[1])
+    columns = [round(((x - m.shift[0]) * m.zoom + view.aspect) / view.pixel) for x in (left, right)]
+    rows = [round((1 - (x - m.shift[1]) * m.zoom) / view.pixel) - view.top for x in (1.4, low)]
+    rows, columns = [min(max(x, 0), view.rows) for x in rows], [min(max(x, 0), view.width) for x in columns]
+    if rows[0] >= rows[1] or columns[0] >= columns[1]:
         return
-    o, rays = _rgb(*EYE), d[inside]
-    t, least = _march(o, rays, k, field, 0.3, 1.1)
-    alpha = smoothstep(0.9, 0.1, least / (pixel / FOCAL))
-    hit = (alpha > 0).nonzero()[:, 0]
-    p, rays, where = o + t[hit, None] * rays[hit], rays[hit], inside[hit]
-    n = _normal(p, k, field)
-    metal: tuple[float, float, float] | None = None
-    speck = sample(texture(66, 256, 1.0), (p[:, 0] * 3)[None], (p[:, 1] * 3 + p[:, 2])[None])[0]
-    bowl = torch.zeros(len(hit))
-    if field is _kettle:
-        black = smoothstep(0.163, 0.166, p[:, 1]) * (_norm(p[:, 0] - k.kettle[0], p[:, 2] - k.kettle[1]) < 0.1)
-        albedo = _rgb(*k.coat) * (1 - black[:, None]) + 0.02
-        metal = k.coat if k.metal else None
-        dark = _shine(p, n, rays, k, torch.full((len(hit), 3), 0.02), None, 0.12, False)
-        light = _shine(p, n + 0.012 * speck[:, None], rays, k, albedo, metal, 0.06, False)
-        light = light + black[:, None, None] * (dark - light)
-    elif field is _burner:
-        light = _shine(p, n, rays, k, torch.full((len(hit), 3), 0.025), None, 0.25, False) * 0.6
-    else:
-        q = p - _rgb(k.cup[0], 0.008, k.cup[1])
-        r = _norm(q[:, 0], q[:, 2])
-        bowl = ((r < cup_radius(q[:, 1]) - 0.0005) & (q[:, 1] > 0.004) & ((n[:, 0] * q[:, 0] + n[:, 2] * q[:, 2]) < 0)).float()
-        albedo = _rgb(*k.china) * (1 + 0.03 * speck)[:, None]
-        light = _shine(p, n, rays, k, albedo, None, 0.08, False)
-        depth = (0.075 - q[:, 1]).clamp(0, 0.075) / 0.075
-        light = light * (1 - bowl * 0.75 * depth)[:, None, None]
-    under = smoothstep(-0.01, 0.06, p[:, 1]) * 0.5 + 0.5
-    light = (light * under[:, None, None]).flatten(1)
-    a = alpha[hit, None]
-    new = torch.cat([light, torch.zeros(len(hit), 1), bowl[:, None]], -1)
-    out[where] = out[where] * (1 - a) + a * new
+    u = view.u[:, columns[0] : columns[1]] / m.zoom + m.shift[0]
+    v = view.v[rows[0] : rows[1]] / m.zoom + m.shift[1]
+    grid = torch.stack(torch.broadcast_tensors(u / (view.aspect * MARGIN), -v / MARGIN), -1)[None]
+    bowl = F.grid_sample(still[:, 10:], grid, mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
+    s = (EYE[1] - y) * FOCAL / (HORIZON - v).clamp(min=0.05)
+    x, z = u * s / FOCAL - k.cup[0], s + EYE[2] - k.cup[1]
+    r = torch.sqrt(x**2 + z**2)
+    inner = float(cup_radius(y - 0.008)) - 0.0005
+    skin = bowl * smoothstep(inner + 0.0015, inner - 0.0005, r)
+    pouring = max((min(p / 0.3, 1, max((n - p) / 0.4, 0)) for p, n in m.pours), default=0.0)
+    ring = 0.05 + pouring
+    wave = ring * torch.sin(r * 900 - 26 * m.t) * torch.exp(-r * 40) + 0.1 * torch.sin(x * 240 + 2 * m.t) * torch.sin(
+        z * 200 - 1.3 * m.t
+    )
+    facing = smoothstep(-0.5, 0.9, z / 0.04 + 0.5 * wave) * 0.055 + 0.012
+    body = rgb(0.16, 0.085, 0.040) if m.milk else rgb(0.020, 0.008, 0.003)
+    ambient = 0.22 * m.sky + 0.20 * m.sun + 0.5 * m.lamp
+    rim = smoothstep(inner - 0.004, inner, r)[..., None]
+    light = (
+        body * ambient * (1 + 3 * rim)
+        + facing[..., None] * (m.sky + 0.15 * m.lamp)
+        + 0.25 * rim * rgb(0.10, 0.04, 0.012) * ambient
+    )
+    patch = out[rows[0] : rows[1], columns[0] : columns[1]]
+    patch += skin[..., None] * (light * m.exposure - patch)
+    for since, seconds in m.pours:
+        _stream(patch, u, v, m, bowl, y, since, seconds, view.pixel)
 
 
-def _build(u: Tensor, v: Tensor, k: Layout, pixel: float) -> Tensor:
-    """Rays of the plate, (R,) -> (R, 11)."""
-    d = torch.stack([u / FOCAL, (v - HORIZON) / FOCAL, torch.ones_like(u)], -1)
-    d = d / torch.sqrt((d * d).sum(-1, keepdim=True))
-    wall, glass = _wall(u, v, k)
-    table = _table(d, k, pixel)
-    rim = HORIZON - FOCAL * EYE[1] / (EDGE - EYE[2])
-    on = smoothstep(rim + 0.012, rim - 0.012, v)
-    out = torch.cat([(wall + on[:, None, None] * (table - wall)).flatten(1), (glass * (1 - on))[:, None], torch.zeros(len(u), 1)], -1)
-
-    def box(x: float, z: float, wide: float, high: float) -> tuple[float, float, float, float]:
-        far = (z - 0.09 - EYE[2]) / FOCAL
-        return (x - wide) / far, (x + wide) / far, HORIZON - (EYE[1] + 0.02) / far, HORIZON + (high - EYE[1]) / ((z - EYE[2]) / FOCAL) + 0.05
-
-    _lay(out, k, u, v, d, pixel, _burner, box(*k.kettle, 0.17, 0.08))
-    _lay(out, k, u, v, d, pixel, _kettle, box(*k.kettle, 0.20, 0.28))
-    _lay(out, k, u, v, d, pixel, _cup, box(*k.cup, 0.12, 0.12))
-    return out
+LIP = 0.21  # the pouring spout's height, metres
+BACK = 0.018  # the coffee lands this much behind the middle of the cup
 
 
-@lru_cache(maxsize=4)
-def plate(variant: int, width: int, height: int, device: torch.device) -> Tensor:
-    """What three unit lights show of a variant, (1, 11, H, W), MARGIN times beyond the frame: RGB under the window's sky,
-    the sun and the lamp, the share of glass, the inside of the cup."""
-    k, pixel = layout(variant), 2 / height
-    rows, columns = round(height * MARGIN), round(width * MARGIN)
-    u = ((torch.arange(columns) + 0.5) / columns * 2 - 1) * (width / height) * MARGIN
-    v = (1 - (torch.arange(rows) + 0.5) / rows * 2) * MARGIN
-    bands = []
-    step = max(1, 16_000 // columns)
-    for y in range(0, rows, step):
-        vv, uu = torch.meshgrid(v[y : y + step], u, indexing="ij")
-        bands.append(_build(uu.reshape(-1), vv.reshape(-1), k, pixel).T.reshape(11, -1, columns))
-    return torch.cat(bands, 1)[None].to(device)
+def _stream(
+    patch: Tensor, u: Tensor, v: Tensor, m: Moment, bowl: Tensor, level: float, since: float, seconds: float, pixel: float
+) -> None:
+    """A stream of coffee falling into the cup, in place: amber against the light, dark in its core."""
+    scale = FOCAL / (m.k.cup[1] + BACK - EYE[2])
+    y = EYE[1] + (v - HORIZON) / scale
+    drop = (LIP - y).clamp(min=0)
+    fall = (torch.sqrt(0.01 + 2 * drop / 9.8) - 0.1) + 0.22
+    here = smoothstep(0.0, 0.03, since - fall) * smoothstep(seconds + 0.02, seconds - 0.05, since - fall + 0.22)
+    sway = 0.0012 * torch.sin(38 * y - 24 * m.t) * smoothstep(0.0, 0.15, drop) + 0.0005 * torch.sin(90 * y - 51 * m.t)
+    width = 0.0052 * (1 - 0.35 * smoothstep(0.0, 0.1, drop)) * (1 + 0.08 * torch.sin(120 * y - 60 * m.t))
+    x = (u / scale - m.k.cup[0] - sway) / width
+    soft = pixel / scale / 0.004
+    inside = ((y > 0.083) | (bowl > 0.5)) & (y > level - 0.001) & (y < LIP + 0.002)
+    alpha = smoothstep(1 + soft / 2, 1 - soft / 2, x.abs()) * here * inside
+    deep = rgb(0.26, 0.15, 0.07) if m.milk else rgb(0.085, 0.028, 0.006)
+    edge = (x.abs().clamp(0, 1) ** 2)[..., None]
+    glint = torch.exp(-((x + 0.35) ** 2) * 14)[..., None]
+    light = (deep * (0.6 + 2.2 * edge) + 0.3 * glint) * (0.55 * m.sky + 0.3 * m.sun + 0.6 * m.lamp) * m.exposure
+    patch += alpha[..., None] * 0.95 * (light - patch)
 
 
-@lru_cache(maxsize=8)
-def outside(variant: int, device: torch.device) -> Tensor:
-    """The world behind the glass, far out of focus, (1, 6, 200, 356): RGB by day, RGB of the lights at night."""
-    rng = np.random.default_rng([variant, 3])
-    v = torch.linspace(1.25, -1.25, 200)[:, None]
-    u = torch.linspace(-2.2, 2.2, 356)[None]
-    skyline = 0.35 + 0.35 * sample(texture(variant % 997, 256, 1.8), u * 0.2, torch.zeros_like(u)) + 0.1 * rng.normal()
-    tree = smoothstep(0.25, -0.25, v - skyline)
-    leaf = sample(texture(variant % 997 + 1, 256, 1.9), u * 0.3, v * 0.3)
-    green = _rgb(0.16, 0.24, 0.07) * (1 + 0.5 * leaf.clamp(-1, 1.5))[..., None]
-    day = (_rgb(0.92, 0.97, 1.0) + 0 * green) * (1 - tree[..., None]) + tree[..., None] * green
-    night = torch.zeros(200, 356, 3) + _rgb(0.012, 0.018, 0.035)
-    for i in range(90):
-        x, y, size = rng.uniform(-2.2, 2.2), rng.uniform(-0.6, 1.2), rng.uniform(0.05, 0.11)
-        d = torch.sqrt((u - x) ** 2 + (v - y) ** 2)
-        disc = smoothstep(size + 0.012, size - 0.012, d) * (0.8 + 0.2 * smoothstep(size * 0.6, size, d))
-        hue = torch.tensor(rng.choice([[1.0, 0.62, 0.25], [1.0, 0.8, 0.5], [0.9, 0.95, 1.0], [1.0, 0.2, 0.12], [0.4, 0.75, 1.0]],
-                                      p=[0.4, 0.25, 0.15, 0.12, 0.08]), dtype=torch.float32)  # fmt: skip
-        if i < 45:
-            night = night + (disc * float(rng.gamma(1.0, 0.3)) * smoothstep(0.9, 0.4, torch.tensor(y)))[..., None] * hue
-        else:
-            day = day + (disc * tree * float(rng.gamma(1.0, 0.25)))[..., None] * _rgb(0.85, 0.95, 0.6)
-    return torch.cat([day, night], -1).permute(2, 0, 1)[None].to(device)
+def _spout(out: Tensor, view: View, m: Moment, since: float, seconds: float) -> None:
+    """The spout of the pot that pours, from the upper right, in place: it comes in 0.25 s and leaves in 0.7 s."""
+    away = max(1 - since / 0.25, (since - seconds) / 0.7, 0.0) ** 2
+    scale = FOCAL / (m.k.cup[1] + BACK - EYE[2])
+    u, v = view.u / m.zoom + m.shift[0], view.v / m.zoom + m.shift[1]
+    x = u / scale - m.k.cup[0] - 0.002 - 0.35 * away
+    y = EYE[1] + (v - HORIZON) / scale - LIP - 0.22 * away
+    bend = 0.075 * (1 - torch.exp(-(x.clamp(min=-0.02) / 0.05))) + 0.14 * x.clamp(min=0)
+    thick = 0.0065 + 0.035 * x.clamp(0, 0.5)
+    slope = 1 / torch.sqrt(1 + (0.14 + 1.5 * torch.exp(-(x.clamp(min=-0.02) / 0.05))) ** 2)
+    q = (y - bend) * slope / thick
+    soft = view.pixel / scale / 0.007
+    alpha = smoothstep(1 + soft / 2, 1 - soft / 2, q.abs()) * smoothstep(-0.009, -0.0055, x)
+    bright = 0.10 + 0.75 * torch.exp(-(((q - 0.45) / 0.22) ** 2)) + 0.30 * torch.exp(-(((q + 0.5) / 0.3) ** 2)) - 0.06 * q
+    warm = 0.10 + 0.9 * torch.exp(-(((q - 0.2) / 0.12) ** 2)) + 0.15 * (q < -0.2)
+    tint = rgb(*m.k.coat) if m.k.metal else rgb(0.82, 0.83, 0.85)
+    light = tint * (bright[..., None] * (m.sky + 0.12 * m.sun) + warm[..., None] * 0.5 * m.lamp) * m.exposure
+    out += alpha[..., None] * (light - out)
+
+
+def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
+    """Steam at a third of the size, brought up to the view: radiance (rows, W, 3), cover (rows, W)."""
+    small = View.whole(max(view.width // 3, 48), max(view.height // 3, 27), view.device)
+    u, v = small.u / m.zoom + m.shift[0], small.v / m.zoom + m.shift[1]
+    k = m.k
+    cover = shade = torch.zeros(small.height, small.width, device=view.device)
+    su, sv = project(k.kettle[0] + 0.157, 0.178, k.kettle[1])
+    cu, cv = project(k.cup[0], 0.07, k.cup[1])
+    warm = 0.3 + 0.35 * m.full
+    for x0, y0, amount, wide, push in (
+        (su, sv, m.steam**1.2 * 2.6 + 0.8 * m.jet, 0.04, 0.5 + 0.5 * m.jet),
+        (cu, cv, 0.34 * warm, 0.1, 0.0),
+    ):
+        up = (v - y0).clamp(min=0)
+        bend = push * (1 - torch.exp(-up * 3.5)) * 0.32 + 0.05 * torch.sin(0.5 * m.t + 1.7 * up) * up
+        x = u - x0 - bend
+        slow = sample(texture(71, 256, 2.0), x / 3.2 + x0, up * 0.35 - m.t * 0.10)
+        x = x + 0.16 * slow * up
+        curl = sample(
+            texture(72, 256, 2.0), x / 1.3 + 0.3 * x0 + 0.04 * slow, torch.sqrt(up + 0.04) * 0.75 - m.t * 0.17
+        )
+        fine = sample(
+            texture(73, 256, 1.8), x / 0.9 + 0.05 * curl, torch.sqrt(up + 0.04) * 0.7 - m.t * 0.24 + 0.05 * slow
+        )
+        spread = wide + (0.22 + 0.12 * m.jet) * up
+        plume = torch.exp(-((x / spread) ** 2)) * smoothstep(0.0, 0.07, up) * torch.exp(-up * (1.3 - 0.5 * m.steam))
+        ridge = (1 - (curl * 0.8).abs()).clamp(min=0) ** 2 * 0.6 + 0.6 * (0.5 + 0.35 * fine + 0.3 * slow).clamp(0, 1.5)
+        layer = 1 - torch.exp(-1.6 * amount * plume * ridge)
+        shade = shade + layer * (0.62 + 0.3 * curl.clamp(-1.5, 1.5) - 1) * (1 - cover)
+        cover = 1 - (1 - cover) * (1 - layer)
+    behind = m.sky * 1.0 + m.sun * 0.3 + m.lamp * 0.5
+    both = torch.cat([(cover * (1 + shade))[..., None] * behind * m.exposure, cover[..., None]], -1).permute(2, 0, 1)[None]
+    both = F.interpolate(both, (view.height, view.width), mode="bilinear", align_corners=False)[
+        0, :, view.top : view.top + view.rows
+    ]
+    return both[:3].permute(1, 2, 0), both[3]
+
+
+def _gas(out: Tensor, view: View, m: Moment) -> None:
+    """A ring of small blue flames under the kettle, in place."""
+    x0, z0 = m.k.kettle
+    scale = FOCAL / (z0 - 0.05 - EYE[2])
+    u, v = view.u / m.zoom + m.shift[0], view.v / m.zoom + m.shift[1]
+    x, y = u / scale - x0, EYE[1] + (v - HORIZON) / scale - 0.016
+    across = (x / 0.062).clamp(-1, 1)
+    tongue = 0.5 + 0.5 * torch.cos(torch.asin(across * 0.999) * 11)
+    lick = sample(texture(74, 128, 1.4), x * 4, torch.zeros_like(x) + 2.3 * m.t)
+    tall = (0.006 + 0.018 * m.fire) * (0.5 + 0.5 * tongue) * (1 + 0.15 * lick)
+    rise = (y / tall).clamp(-0.5, 2)
+    body = (
+        smoothstep(-0.35, 0.15, rise) * smoothstep(1.25, 0.2, rise) * (0.25 + 0.75 * tongue) * (1 - across.abs() ** 6)
+    )
+    glow = torch.exp(-((x / 0.09) ** 2) - ((y + 0.004) / 0.022) ** 2)
+    light = body[..., None] * rgb(0.10, 0.28, 1.0) * 0.8 + glow[..., None] * rgb(0.004, 0.014, 0.05)
+    out += light * smoothstep(0.02, 0.15, torch.tensor(m.fire)) * (0.35 + 0.5 * m.exposure)
+
+
+def render(stage: Stage, t: float, view: View, jet: float, pours: tuple[tuple[float, float], ...]) -> Tensor:
+    """The picture at time t, (rows, W, 3), linear light."""
+    m = _moment(stage, t, jet, pours)
+    variant = stage.segment(t).variant
+    still = plate(variant, view.width, view.height, view.device)
+    both = outside(variant, view.device)
+    world = both[:, :3] * m.sky[:, None, None] * 1.4 + both[:, 3:] * m.night * 0.9
+    steam, veil = _steam(m, view)
+    out = in_bands(
+        view, lambda b: _room(m, b.u / m.zoom + m.shift[0], b.v / m.zoom + m.shift[1], still, world, b.aspect)
+    )
+    _coffee(out, view, m, still)
+    for since, seconds in pours:
+        if since < seconds + 0.7:
+            _spout(out, view, m, since, seconds)
+    if m.fire > 0.02:
+        _gas(out, view, m)
+    edge = 1 - 0.13 * ((view.u / view.aspect) ** 2 + view.v**2)
+    return (out * (1 - veil[..., None]) + steam) * edge[..., None]

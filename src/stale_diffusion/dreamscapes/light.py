@@ -105,7 +105,7 @@ _KEYS: tuple[tuple[float, Colour, Colour, Colour, Colour], ...] = (
     (35, (0.055, 0.155, 0.400), (0.38, 0.53, 0.70), (0.58, 0.67, 0.76), (1.00, 0.91, 0.77)),
     (60, (0.045, 0.135, 0.370), (0.35, 0.50, 0.69), (0.45, 0.58, 0.73), (1.00, 0.93, 0.82)),
 )
-_MOON = (0.055, 0.068, 0.095)
+_MOON = (0.105, 0.130, 0.185)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def light_at(hour: float, sun: float, cloud: float, haze: float) -> Light:
     )
     night = float(np.clip((-high - 5) / 9, 0, 1))
     angle = np.radians(high if high > -5 else 7 + 22 * np.clip((-high - 5) / 53, 0, 1))
-    key = key if high > -5 else np.array(_MOON) * np.clip((-high - 5) / 6, 0, 1)
+    key = key if high > -5 else np.array(_MOON) * np.clip((-high - 7) / 7, 0, 1)
     cover = float(np.clip((cloud - 0.35) / 0.6, 0, 1))
     grey = 0.85 * cover
     zenith = _grey(zenith + 0.25 * haze * (horizon - zenith), grey) * (1 + 0.5 * cover)
@@ -167,10 +167,11 @@ def light_at(hour: float, sun: float, cloud: float, haze: float) -> Light:
         _grey(horizon, max(grey, 0.6 * haze)),
         _grey(glow + cover * (horizon - glow), max(0.8 * grey, 0.25 * haze)),
     )
-    ambient = 0.55 * zenith + 0.30 * horizon + 0.10 * glow
+    ambient = (0.55 * zenith + 0.30 * horizon + 0.10 * glow) * (1 + 0.8 * night)  # a longer exposure by night
     azimuth = 2 * np.pi * (sun - 0.5)
     toward = np.array([np.sin(azimuth) * np.cos(angle), np.sin(angle), np.cos(azimuth) * np.cos(angle)])
     key = key * (1 - 0.35 * haze)
+    horizon, glow = horizon * (1 - 0.22 * haze), glow * (1 - 0.12 * haze)
     a, b, c, d, e, f = (_triple(v) for v in (toward, key, ambient, zenith, horizon, glow))
     return Light(high, a, b, c, d, e, f, night, cloud, haze)
 
@@ -183,6 +184,11 @@ def stage_light(stage: Stage, t: float) -> Light:
 def colour(c: Colour, like: Tensor) -> Tensor:
     """A colour as a tensor (3,) that broadcasts against (H, W, 3)."""
     return torch.tensor(c, dtype=torch.float32, device=like.device)
+
+
+def tile(seed: int, size: int, slope: float, like: Tensor) -> Tensor:
+    """A tile of noise on the device of another tensor (`noise.texture`)."""
+    return texture(seed, size, slope, device=str(like.device))
 
 
 def _toward_sun(light: Light, x: Tensor, y: Tensor) -> Tensor:
@@ -211,7 +217,7 @@ def body(light: Light, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     wide = 0.10 + 0.25 * light.haze + 0.30 * float(np.clip(1 - abs(light.elevation - 3) / 9, 0, 1))
     halo = wide / (1 + 90 * d) + 0.55 / (1 + 1500 * d) + 0.06 / (1 + 8 * d)
     if light.night > 0:
-        return 14 * shown * smoothstep(6.4e-5, 5.2e-5, d), (0.2 + 0.7 * shown) * halo
+        return 8 * shown * smoothstep(6.4e-5, 5.2e-5, d), (0.12 + 0.4 * shown) * halo
     return 40 * shown * smoothstep(5e-5, 2.5e-5, d), (0.25 + 0.75 * shown) * halo
 
 
@@ -234,8 +240,8 @@ def stars(x: Tensor, y: Tensor, t: float, seed: int, count: int = 1500) -> Tenso
             r, c = np.floor(row) + dy, np.floor(column) + dx
             weight = np.clip(1 - np.abs(r - row) / size, 0, 1) * np.clip(1 - np.abs(c - column) / size, 0, 1)
             inside = (r >= 0) & (r < out.shape[0]) & (c >= 0) & (c < out.shape[1]) & (weight > 0)
-            index = tuple(torch.from_numpy(i[inside].astype(np.int64)) for i in (r, c))
-            out.index_put_(index, torch.from_numpy((light * weight)[inside]).float(), accumulate=True)
+            index = tuple(torch.from_numpy(i[inside].astype(np.int64)).to(x.device) for i in (r, c))
+            out.index_put_(index, torch.from_numpy((light * weight)[inside]).float().to(x.device), accumulate=True)
     return out
 
 
@@ -250,7 +256,7 @@ def clouds(light: Light, x: Tensor, y: Tensor, t: float, wind: float, seed: int)
     ox, oz, scale = rng.random(), rng.random(), rng.uniform(0.075, 0.12)
     far = 1 / (y.clamp(min=0) + 0.07)
     px, pz = x * far * scale + ox + 0.002 * wind, far * scale + oz + 0.0008 * wind
-    big, fine = texture(11, 512, 1.7), texture(12, 512, 1.35)
+    big, fine = tile(11, 512, 1.7, y), tile(12, 512, 1.35, y)
     shape = sample(big, px, pz)
     detail = sample(fine, px * 2.7 + 0.001 * t, pz * 2.7)
     threshold = 1.55 - 3.0 * light.cloud
@@ -272,7 +278,7 @@ def clouds(light: Light, x: Tensor, y: Tensor, t: float, wind: float, seed: int)
     low = float(np.clip(1 - abs(light.elevation - 1) / 8, 0, 1)) * (1 - cover)  # a low sun reddens clouds from below
     under = (low * (0.15 + 0.5 * lit) * (0.2 + 0.8 / (1 + 2.5 * d)))[..., None] * colour(light.glow, y)
     veil = (y.clamp(min=0) / (y.clamp(min=0) + 0.035 + 0.10 * light.haze)) ** 1.5
-    return density * veil * 0.97, sunlit + under + base * thick
+    return density * veil * 0.985, sunlit + under + base * thick
 
 
 def sky(light: Light, x: Tensor, y: Tensor, t: float, wind: float = 0.0, seed: int = 0, points: bool = True) -> Tensor:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stale_diffusion.dreamscapes import light, pane
+from stale_diffusion.dreamscapes import light, rain_glass_picture
 from stale_diffusion.dreamscapes.acoustics import (
     Sound,
     add_grain,
@@ -28,8 +28,8 @@ from stale_diffusion.dreamscapes.acoustics import (
     ring,
     shaped_noise,
 )
-from stale_diffusion.dreamscapes.pane import daylight, is_garden
 from stale_diffusion.dreamscapes.place import Place, View, drift
+from stale_diffusion.dreamscapes.rain_glass_view import daylight, is_garden
 from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
 from stale_diffusion.senses.smell import NOTES
 
@@ -209,8 +209,8 @@ class RainOnGlass(Place):
         return np.asarray(0.89 * np.tanh(wet / 0.89), np.float32)
 
     def picture(self, stage: Stage, t: float, view: View) -> Tensor:
-        """See pane.py."""
-        return pane.picture(stage, t, view)
+        """See rain_glass_picture.py."""
+        return rain_glass_picture.picture(stage, t, view)
 
 
 _ROOM_SECONDS = 0.35

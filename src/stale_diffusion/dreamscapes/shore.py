@@ -215,17 +215,20 @@ class Shore(Place):
 
     def caption(self, segments: list[Segment], rng: np.random.Generator) -> str:
         """A sentence of 1 to 4 parts: the waves, the wind, the sky, the hour."""
-        first = segments[0]
-        mean = {k: float(np.mean([s.curves[k][0] / 4 for s in segments])) for k in ("wind", "swell", "life", "near")}
-        day = light.part_of_day(first.statics["hour"] + rng.normal(0, 0.004))
+        statics = {"hour": 0.5, "cloud": 0.5, "haze": 0.5, **segments[0].statics}
+        mean = {
+            k: float(np.mean([s.curves.get(k, (0.0,))[0] / 4 for s in segments]))
+            for k in ("wind", "swell", "life", "near")
+        }
+        day = light.part_of_day(statics["hour"] + rng.normal(0, 0.004))
         extra = ["the smell of salt", "sea air", "foam on wet sand"]
         extra += ["gulls call", "seagulls overhead"] * 2 if mean["life"] > 0.3 else []
-        extra += ["haze on the horizon", "misty air"] if first.statics["haze"] > 0.5 else []
-        extra += ["stars", "moonlight on the water"] if day == "night" and first.statics["cloud"] < 0.45 else []
+        extra += ["haze on the horizon", "misty air"] if statics["haze"] > 0.5 else []
+        extra += ["stars", "moonlight on the water"] if day == "night" and statics["cloud"] < 0.45 else []
         text = str(rng.choice(_FORMS)).format(
             waves=_pick(_WAVES, mean["swell"], rng),
             wind=_pick(_WIND, mean["wind"], rng),
-            sky=_pick(_SKY, first.statics["cloud"], rng),
+            sky=_pick(_SKY, statics["cloud"], rng),
             when=rng.choice(_WHEN[day]),
             place=rng.choice(_PLACE),
             extra=rng.choice(extra),

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from stale_diffusion.dreamscapes import light, water
-from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
+from stale_diffusion.dreamscapes.light import tile
+from stale_diffusion.dreamscapes.noise import sample, smoothstep
 from stale_diffusion.dreamscapes.place import Array, View, in_bands
 from stale_diffusion.scene import Event, Stage
 
@@ -57,11 +58,11 @@ class Picture:
         self.camera = light.Camera.of(stage, t, (1.35, 2.3), 0.24)
         self.variant = stage.segment(t).variant
         self.wind, self.swell = stage.value("wind", t), stage.value("swell", t)
-        self.drifted = 4 + 9 * t * 0.1 + 12 * stage.integral("wind", t)
+        self.drifted = 4 + 0.4 * t + 4 * stage.integral("wind", t)
         rng = stage.rng("shore", t)
         self.sand = light.colour(_SANDS[int(rng.integers(len(_SANDS)))], view.u)
         self.water = light.colour(_WATERS[int(rng.integers(len(_WATERS)))], view.u)
-        self.side, self.coast = float(rng.choice((-1, 1))), rng.random(3)
+        self.side, self.coast = float(rng.choice((-1, 1))), rng.random(3).tolist()
         through = 1 - 0.9 * float(np.clip((self.light.cloud - 0.5) / 0.4, 0, 1))
         self.sun = through * (0.25 + 0.75 * stage.value("light", t))
         self.key = light.colour(self.light.key, view.u) * self.sun
@@ -75,6 +76,7 @@ class Picture:
             + 0.4 * self._line(self.rest, 0.03, 0.1, 1)
         )
         self.breakers = [self._breaker(e) for e in stage.events("wave", t - MEMORY, t)]
+        self.birds = stage.events("bird", t - 7, t)
         zero = torch.zeros_like(self.base)
         self.front = self.base - torch.stack([zero, *(b.reach for b in self.breakers)]).amax(0)
         self.glisten = self.base - torch.stack([zero + 0.15 * self.rest, *(b.wet for b in self.breakers)]).amax(0)
@@ -87,7 +89,7 @@ class Picture:
         total = torch.zeros_like(self.x)
         for k in range(octaves):
             at = torch.full((1, 1), row + 0.37 * k, device=self.x.device)
-            total = total + sample(texture(21, 256, 1.6), self.x * (z * scale * 3**k / 6), at) / 2.4**k
+            total = total + sample(tile(21, 256, 2.5, self.x), self.x * (z * scale * 3**k / 6), at) / 2.4**k
         return total
 
     def _breaker(self, e: Event) -> Breaker:
@@ -97,22 +99,22 @@ class Picture:
         z = far - BORE_SPEED * age
         arrival = (far - self.rest) / BORE_SPEED
         line = max(z, self.rest)
-        crest = line + (0.5 + 0.05 * line) * self._line(line, 0.10, row, 3)
+        crest = line + (0.5 + 0.05 * line) * self._line(line, 0.10, row, 2)
         off = (self.x - self.camera.turn) * line - e.x * 0.45 * line
         width = 5 + 16 * e.strength
         along = torch.exp(-((off / width) ** 4)) * (1 + 0.25 * self._line(line, 0.3, row + 0.2, 2))
         shoal = float(np.clip((z - self.rest) / 2.5, 0, 1))
         rise = float(np.clip(age / 1.0, 0, 1)) ** 0.7 * (0.45 + 0.55 * np.exp(-age / 3.0)) * shoal
         since = age - arrival
-        reach = _run_up(since) * (0.6 + 2.6 * e.strength) * self.rest / 6
+        reach = _run_up(since) * (0.6 + 2.3 * e.strength) * self.rest / 6
         peak = (
             _run_up(min(since, 1.5))
-            * (0.6 + 2.6 * e.strength)
+            * (0.6 + 2.3 * e.strength)
             * self.rest
             / 6
             * max(0.0, 1 - max(0.0, since - 1.5) / 9)
         )
-        lobes = 1 + 0.22 * self._line(self.rest, 0.35, row + 0.4, 3)
+        lobes = 1 + 0.17 * self._line(self.rest, 0.30, row + 0.4, 1)
         return Breaker(
             age,
             e.strength,
@@ -139,7 +141,51 @@ class Picture:
         """Sky and headland."""
         x, y = self.camera.slopes(band)
         image = light.sky(self.light, x, y, self.t, self.drifted, self.variant)
+        for k, far in enumerate((9000.0, 3500.0)):
+            image = self._headland(image, x, y, band.pixel / self.camera.focal, k, far)
+        for e in self.birds:
+            image = self._gull(image, x, y, e)
         return self._over_breakers(band, image, x, y)
+
+    def _gull(self, image: Tensor, x: Tensor, y: Tensor, e: Event) -> Tensor:
+        """A gull that glides by for seven seconds from its cry on."""
+        age, pixel = self.t - e.time, float(x[0, 1] - x[0, 0])
+        path = np.random.default_rng([self.variant, int(e.time * 128)]).random(4).tolist()
+        size = 0.035 / (0.4 + 2.6 * e.distance)
+        centre = self.camera.turn + e.x * 0.8 * self.view.aspect / self.camera.focal
+        centre += float(np.sign(path[0] - 0.5)) * size * 3 * age * (0.6 + path[1])
+        high = 0.05 + 0.30 * float(path[2]) + 0.15 * size * float(np.sin(0.7 * age + 6 * path[3]))
+        shown = float(np.clip(age, 0, 1) * np.clip((7 - age) / 1.5, 0, 1))
+        p, q = (x - centre).abs() / size, (y - high) / size
+        inside = (p < 1.05) & (q.abs() < 0.8)
+        if shown <= 0 or not bool(inside.any()):
+            return image
+        beat = 0.30 + 0.22 * float(np.sin(7 * age)) * (1 if path[3] > 0.4 else 0.25)
+        wing = beat * (1.5 * p - 1.2 * p * p)
+        thick = 0.075 * (1 - p).clamp(min=0) ** 0.6 + 0.05 * (1 - 6 * p).clamp(min=0)
+        alpha: Tensor = ((thick - (q - wing).abs()) * size / pixel + 0.5).clamp(0, 1) * inside
+        share = shown * min(1.0, 0.12 * size / pixel)
+        bird = (self.ambient + 0.25 * self.key) * 0.28
+        return image + (share * alpha)[..., None] * (bird - image)
+
+    def _headland(self, image: Tensor, x: Tensor, y: Tensor, pixel: float, k: int, far: float) -> Tensor:
+        """A headland on one side of the bay, where this coast has one."""
+        if self.coast[k] < 0.35:
+            return image
+        across = (self.side * (1 - 2 * k) * x - 0.45 + 0.9 * self.coast[2 - k]).clamp(min=0)
+        at = torch.full((1, 1), float(self.coast[k]), device=x.device)
+        rough = sample(tile(22, 256, 1.7, self.x), x * 0.35 + float(self.coast[1]), at)
+        ridge = (0.10 * across / (0.35 + across) + 0.012 * rough * (across > 0)) * (0.5 + self.coast[k])
+        inside: Tensor = ((ridge * smoothstep(0.0, 0.08, across) - y) / pixel + 0.5).clamp(0, 1) * smoothstep(
+            0.0, 0.004, ridge
+        )
+        green = (
+            light.colour((0.045, 0.060, 0.045), x)
+            * (1 + 0.3 * sample(tile(12, 512, 1.35, self.x), x * 1.5, y * 4))[..., None]
+        )
+        haze = 1.0 - float(np.exp(-far * (0.00012 + 0.0008 * self.light.haze)))
+        land = green * (self.ambient + 0.6 * self.key)
+        return image + inside[..., None] * (land + haze * (self.fog - land) - image)
 
     def _below(self, band: View) -> Tensor:
         """Sea and sand."""
@@ -170,48 +216,61 @@ class Picture:
         depth = (0.045 * inside).clamp(0, 3)
         lit = self.ambient + self.key * max(self.light.toward[1], 0.0)
         clear = torch.exp(-depth[..., None] * light.colour((3.4, 1.5, 1.2), x))
-        body = (self.water * (1 + 4 * crest.clamp(-0.04, 0.12))[..., None]) * lit * (
-            1 - clear
-        ) + self.sand * 0.42 * lit * clear
-        image = body + share[..., None] * (self.mirror(rx, ry) - body)
-        image = image + water.glitter(self.light, x, y, sx, sz, hidden)[..., None] * self.key
-        foam = self._foam(z, east, footprint, inside)
-        image = image + foam[..., None] * (
-            0.82 * (self.ambient * 1.1 + self.key * (0.25 + 0.6 * self.light.toward[1])) - image
-        )
-        haze = 1 - torch.exp(-z * (0.0003 + 0.004 * self.light.haze**2))
+        cover = self._cover(z, inside)
+        hue = self.water * (1 + 4 * crest.clamp(-0.04, 0.12))[..., None] + 0.11 * cover[..., None] ** 2
+        body = hue * lit * (1 - clear) + self.sand * 0.68 * lit * clear
+        image: Tensor = body + share[..., None] * (self.mirror(rx, ry) - body)
+        image = image + 0.6 * water.glitter(self.light, x, y, sx, sz, hidden)[..., None] * self.key
+        foam, shade = self._foam(cover, z, east, footprint)
+        white = (0.80 * shade)[..., None] * (self.ambient * 1.1 + self.key * (0.25 + 0.6 * self.light.toward[1]))
+        image = image + foam[..., None] * (white - image)
+        haze: Tensor = 1 - torch.exp(-z * (0.0003 + 0.004 * self.light.haze**2))
         return image + haze[..., None] * (self.fog - image)
 
-    def _foam(self, z: Tensor, east: Tensor, footprint: Tensor, inside: Tensor) -> Tensor:
-        """How much of the water is foam, (H, W): lace behind each bore and along the edge of the wash."""
-        cover = 0.9 * torch.exp(-inside.clamp(min=0) / 0.16) + 0.28 * torch.exp(-inside.clamp(min=0) / 1.6)
+    def _cover(self, z: Tensor, inside: Tensor) -> Tensor:
+        """How foamy the water is, (H, W): behind each bore, and along the edge of the wash."""
+        depth = inside.clamp(min=0)
+        cover = 0.85 * torch.exp(depth / -0.13) + 0.30 * torch.exp(depth / -1.8)
         for b in self.breakers:
             passed = (z - b.crest) / BORE_SPEED
-            trail = torch.exp(-passed.clamp(min=0) / 2.2) * (passed > 0) * torch.exp(-((passed / max(b.age, 0.1)) ** 4))
-            cover = torch.maximum(cover, trail * b.broken * min(1.0, 0.35 + 0.9 * b.strength) * 0.95)
-        if float(cover.max()) < 0.02:
-            return cover
-        flow = 0.10 * self.t
-        a = sample(texture(31, 512, 1.1), east * 0.075, (z + flow) * 0.075 + 0.3)
-        b2 = sample(texture(32, 512, 1.0), east * 0.21, (z + flow) * 0.21)
-        lace = 1 - (a.abs() * 0.8 + 0.45 * b2.abs())
-        soft = (0.22 + footprint * 1.2).clamp(max=1.5)
-        mask = ((lace - 1 + 1.25 * cover) / soft + 0.5).clamp(0, 1)
-        return mask * cover.clamp(0, 1) ** 0.5
+            trail = torch.exp(passed.clamp(min=0) / -2.0 - (passed / max(b.age, 0.1)) ** 4) * (passed > 0)
+            cover = torch.maximum(cover, trail * b.broken * min(1.0, 0.30 + 0.9 * b.strength))
+        return cover.clamp(0, 1)
+
+    def _foam(self, cover: Tensor, z: Tensor, east: Tensor, footprint: Tensor) -> tuple[Tensor, Tensor]:
+        """How much of the water is white: a web of lines that closes where it is foamy; and its relief, both (H, W)."""
+        flow = z + 0.12 * self.t
+        warp = sample(tile(33, 256, 1.8, self.x), east * 0.02, flow * 0.02)
+        a = sample(tile(31, 512, 1.35, self.x), east * 0.052 + 0.02 * warp, flow * 0.045)
+        b = sample(tile(32, 512, 1.25, self.x), east * 0.15 - 0.03 * warp, flow * 0.13 + 0.03 * self.t * 0.3)
+        seen = 1 / (1 + (footprint * 2.2) ** 2)
+        web = torch.minimum((a + 0.30 * b).abs(), (b - 0.25 * a).abs() * 0.9 + 0.12)
+        mask = ((1.15 * cover**1.6 - web) / (0.16 + 0.8 * footprint.clamp(max=1)) + 0.3).clamp(0, 1)
+        mean = (1.1 * cover**1.5).clamp(max=1)
+        mask = mean + seen * (mask - mean)
+        return mask * smoothstep(0.02, 0.20, cover) * (0.50 + 0.50 * cover), 1 + seen * (0.10 * b - 0.08 * a)
 
     def _beach(self, x: Tensor, y: Tensor, z: Tensor, east: Tensor, footprint: Tensor) -> Tensor:
         """Sand: dry and grainy, or dark and mirror-like where a wave has just been."""
-        wet = smoothstep(-0.5, 0.35, (z - self.glisten) / (0.1 * self.rest))
-        grain = sample(texture(41, 512, 0.55), east * 0.9, z * 0.9)
-        dunes = sample(texture(42, 256, 1.5), east * 0.11, z * 0.16)
+        dunes = sample(tile(42, 256, 1.5, self.x), east * 0.11, z * 0.16)
+        wet = smoothstep(-0.5, 0.35, (z - self.glisten) / (0.1 * self.rest) + 0.25 * dunes)
         fine = 1 / (1 + (footprint * 60) ** 2)
-        relief = (1 + 0.10 * grain * fine * (1 - 0.7 * wet) + 0.07 * dunes * (1 - 0.6 * wet))[..., None]
+        rough, lean = tile(41, 512, 0.8, self.x), 0.004 * (1 if self.light.toward[0] > 0 else -1)
+        grain = sample(rough, east * 0.8, z * 0.8)
+        slant = (sample(rough, east * 0.8 + lean, z * 0.8 + 0.004) - grain) * (
+            0.5 + 0.5 / (0.25 + abs(self.light.toward[1]))
+        )
+        relief = (1 + (0.05 * grain - 0.16 * slant) * fine * (1 - 0.75 * wet) + 0.07 * dunes * (1 - 0.6 * wet))[
+            ..., None
+        ]
         lit = self.ambient * 0.95 + self.key * (max(self.light.toward[1], 0.0) + 0.05)
-        base = self.sand * relief * lit * (1 - 0.55 * wet)[..., None]
-        slope = 0.016 * sample(texture(43, 256, 1.2), east * 0.25, z * 0.25)
+        base = self.sand * relief * lit * (1 - 0.50 * wet)[..., None]
+        slope = 0.014 * sample(tile(43, 256, 1.2, self.x), east * 0.25, z * 0.25)
         rx, ry, share = water.reflect(x, y, slope, slope, torch.full_like(z, 4e-4))
         mirror = self.mirror(rx, ry)
-        return base + (wet**2 * share * 0.85)[..., None] * (mirror - base)
+        image = base + (wet**2 * (0.06 + 0.94 * share**0.75) * 0.9)[..., None] * (mirror - base)
+        shade = torch.exp((z - self.front) / (0.012 * self.rest)).clamp(0, 1)  # the lip of the wash throws a shadow
+        return image * (1 - 0.35 * shade)[..., None]
 
     def _over_breakers(self, band: View, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Draw the faces of the waves over a band, far ones first."""
@@ -227,13 +286,12 @@ class Picture:
         east = x * b.crest
         q = (y - foot) / (top - foot).clamp(min=1e-4)
         up = q * b.height
-        noise = sample(texture(31, 512, 1.1), east * 0.09 + b.age * 0.01, up * 0.22 - 0.10 * b.age)
-        noise = noise + 0.5 * sample(texture(32, 512, 1.0), east * 0.35, up * 0.7 - 0.35 * b.age)
+        noise = sample(tile(31, 512, 1.1, self.x), east * 0.09 + b.age * 0.01, up * 0.22 - 0.10 * b.age)
+        noise = noise + 0.5 * sample(tile(32, 512, 1.0, self.x), east * 0.35, up * 0.7 - 0.35 * b.age)
         white = smoothstep(-0.25, 0.45, q - 1.05 + 1.15 * b.broken + 0.22 * noise)
         ragged = 0.10 * noise * b.broken.clamp(0, 1)
-        inside = ((1 - q + ragged) * b.height / b.crest / pixel).clamp(0, 1) * smoothstep(
-            0.0, 0.16, q + 0.12 * noise * white
-        )
+        swelling = ((q + 0.12 * noise * white) / (0.5 - 0.36 * white)).clamp(0, 1)
+        inside = ((1 - q + ragged) * b.height / b.crest / pixel).clamp(0, 1) * swelling * (q > -0.1)
         lit = self.ambient + self.key * 0.7
         through = (0.35 + 0.9 * q.clamp(0, 1) ** 2)[..., None]
         green = self.water * light.colour((0.9, 1.5, 1.35), x) * lit * through + 0.10 * self.mirror(

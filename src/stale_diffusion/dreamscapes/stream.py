@@ -14,13 +14,13 @@ from functools import lru_cache
 from typing import final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stale_diffusion.dreamscapes import light
+from stale_diffusion.dreamscapes import light, stream_picture
 from stale_diffusion.dreamscapes.acoustics import Sound, add_grain, band, burst, reverberate, shaped_noise
 from stale_diffusion.dreamscapes.place import Place, View, drift
+from stale_diffusion.dreamscapes.stream_wood import daylight, is_conifer
 from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
 from stale_diffusion.senses.smell import NOTES
 
@@ -34,17 +34,6 @@ HELD_OUT_WORDINGS: tuple[tuple[str, dict[str, str]], ...] = (
     ("the first robin, cool air, a spate rolling the pebbles along", {"hour": "dawn", "strength": "strong"}),
     ("fading light and a lazy beck between the ferns", {"hour": "dusk", "strength": "weak"}),
 )
-
-
-def daylight(hour: float) -> float:
-    """How much of the day there is at an hour in [0, 1): 0 at night, 1 by day, between them at dawn and dusk."""
-    s = np.clip((-np.cos(2 * np.pi * hour) + 0.12) / 0.6, 0, 1)
-    return float(s * s * (3 - 2 * s))
-
-
-def is_conifer(variant: int) -> bool:
-    """Whether the forest of a variant is of conifers (else of broad-leaved trees): the highest bit says so."""
-    return variant >= 32768
 
 
 def _happens(rng: np.random.Generator, rate: Array) -> Array:
@@ -205,8 +194,8 @@ class ForestStream(Place):
         return np.asarray(0.89 * np.tanh(wet / 0.89), np.float32)
 
     def picture(self, stage: Stage, t: float, view: View) -> Tensor:
-        """To come."""
-        return torch.zeros(view.rows, view.width, 3)
+        """See stream_picture.py."""
+        return stream_picture.picture(stage, t, view)
 
 
 _ECHO_SECONDS = 0.7
@@ -403,7 +392,8 @@ def _caption(segments: list[Segment], rng: np.random.Generator) -> str:
 
     first = segments[0]
     hour = first.statics["hour"]
-    flow, conifer, dark = _level(mean("flow"), rng), is_conifer(first.variant), daylight(hour) < 0.3
+    flow, conifer, day = _level(mean("flow"), rng), is_conifer(first.variant), daylight(hour)
+    dark = day < 0.02
     when = pick(_WHEN[light.part_of_day(hour + rng.normal(0, 0.004))])
     style = rng.random()
     if style < 0.15:
@@ -422,7 +412,7 @@ def _caption(segments: list[Segment], rng: np.random.Generator) -> str:
         water = pick(("a stream", "a brook", "a creek", "the stream", "water"))
         subject = f"{water} {pick(_FLOWS[flow])} {pick(_THROUGH[conifer])}"
     more = [when]
-    if rng.random() < 0.45:
+    if (dark or day > 0.5) and rng.random() < 0.45:
         more.append(pick((_MOON if dark else _LIGHT)[_level(mean("light"), rng)]))
     if rng.random() < 0.35:
         more.append(pick(_WIND[_level(mean("wind"), rng)]))

@@ -242,9 +242,9 @@ class Thunderstorm(Place):
 
     def caption(self, segments: list[Segment], rng: np.random.Generator) -> str:
         """A sentence of 1 to 4 parts: the storm, the rain, the wind, the hour."""
-        first = segments[0]
-        mean = {k: float(np.mean([s.curves[k][0] / 4 for s in segments])) for k in ("near", "rain", "wind")}
-        day = light.part_of_day(first.statics["hour"] + rng.normal(0, 0.004))
+        statics = {"hour": 0.5, "cloud": 0.5, "haze": 0.5, **segments[0].statics}
+        mean = {k: float(np.mean([s.curves.get(k, (0.0,))[0] / 4 for s in segments])) for k in ("near", "rain", "wind")}
+        day = light.part_of_day(statics["hour"] + rng.normal(0, 0.004))
         extra = ["dark clouds", "the sky growls", "storm clouds"]
         extra += ["the smell of wet earth", "mud and wet grass"] if mean["rain"] > 0.3 else ["a heavy, waiting silence"]
         extra += ["the ground shakes"] if mean["near"] > 0.7 else []

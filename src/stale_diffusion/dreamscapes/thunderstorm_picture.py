@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stale_diffusion.dreamscapes import light
-from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
+from stale_diffusion.dreamscapes.light import tile
+from stale_diffusion.dreamscapes.noise import sample, smoothstep
 from stale_diffusion.dreamscapes.place import Array, View, in_bands
 from stale_diffusion.scene import Event, Stage
 
@@ -55,6 +56,38 @@ def _bolt(seed: int) -> Array:
     return np.concatenate(parts)
 
 
+@lru_cache(maxsize=8)
+def _tree_sprite(seed: int) -> Tensor:
+    """The silhouette of a broad tree, (1, 1, 256, 256), 2 wide and 1 high (its texels are square after that)."""
+    rng = np.random.default_rng([seed, 31])
+    points: list[Array] = []
+    limbs = [(0.0, 0.0, np.pi / 2, 0.30, 0.026, 0)]
+    while limbs:
+        x, y, angle, length, width, depth = limbs.pop()
+        s = np.linspace(0, 1, 40)
+        bend = angle + rng.normal(0, 0.18) * s
+        px, py = x + np.cumsum(np.cos(bend)) * length / 40, y + np.cumsum(np.sin(bend)) * length / 40
+        points.append(np.stack([px, py, width * (1 - 0.35 * s), np.ones(40)], 1))
+        if depth >= 3:
+            n = 26
+            leaf = np.stack([px[-1] + rng.normal(0, 0.05, n), py[-1] + rng.normal(0, 0.038, n)], 1)
+            points.append(np.concatenate([leaf, rng.uniform(0.006, 0.018, (n, 1)), rng.uniform(0.5, 1, (n, 1))], 1))
+        if depth < 5:
+            for _ in range(3 if depth < 3 else 2):
+                turn = rng.normal(0, 0.55)
+                limbs.append((px[-1], py[-1], angle + turn, length * rng.uniform(0.58, 0.76), width * 0.58, depth + 1))
+    dots = np.concatenate(points)
+    dots[:, 1] /= dots[:, 1].max() * 1.03
+    rows, columns = np.mgrid[0:256, 0:256]
+    alpha = np.zeros((256, 256))
+    for px, py, radius, share in dots:
+        c, r, w = (px + 1) * 128, (1 - py) * 256, max(radius * 128, 0.5)
+        a, b = (slice(max(int(v - w - 2), 0), max(int(v + w + 3), 0)) for v in (r, c))
+        near = np.clip(w + 0.5 - np.hypot(rows[a, b] - r, columns[a, b] - c), 0, 1)
+        alpha[a, b] = np.maximum(alpha[a, b], share * near)
+    return torch.from_numpy(alpha).float()[None, None]
+
+
 class Picture:
     """One frame of the storm: what all its bands share.
 
@@ -67,25 +100,32 @@ class Picture:
         self.camera = light.Camera.of(stage, t, (2.5, 12.0), -0.42)
         self.variant = stage.segment(t).variant
         self.near, self.rain, self.wind = (stage.value(name, t) for name in ("near", "rain", "wind"))
-        self.drifted = 0.6 * t + 8 * stage.integral("wind", t)
+        self.drifted = 0.5 * t + 5 * stage.integral("wind", t)
         self.rng = stage.rng("country", t)
         self.x = self.camera.slopes(view)[0]
         self.gloom = 1 - 0.62 * self.near**0.7
         self.key = light.colour(self.light.key, view.u) * (1 - self.near) * 0.7
-        self.ambient = light.colour(self.light.ambient, view.u) * (0.35 + 0.65 * self.gloom)
+        self.ambient = light.colour(self.light.ambient, view.u) * (0.35 + 0.65 * self.gloom) * (1 + self.light.night)
         self.white = light.colour((0.75, 0.82, 1.15), view.u)
         self.bolts = [(e, strokes(stage, e, t)) for e in stage.events("lightning", t - 1.2, t + 1e-9)]
         self.bolts = [(e, power) for e, power in self.bolts if power > 0.01]
         self.glows = [self._glow(e.x, float(metres(np.array(e.distance))), power) for e, power in self.bolts]
         self.glows += self._flicker(stage, t)
         self.flash = sum(power / (0.6 + far / 1200) for _, far, power in self.glows)
+        self.shape = self.rng.random(4)
+        dark = light.colour((0.86, 0.99, 1.05), view.u) * ((0.62 - 0.22 * self.near) * (1 + 1.5 * self.light.night))
+        self.tint = (
+            0.5 * light.colour(self.light.zenith, view.u) + 0.5 * light.colour(self.light.horizon, view.u)
+        ) * dark
         self.fog = self._fog()
         self.channel = self._channel() if self.bolts else None
 
     def _fog(self) -> Tensor:
         """What distance turns into, (1, W, 3): the strip of sky under the cloud, darker where rain falls."""
         strip = light.clear_sky(self.light, self.x, torch.full((1, 1), 0.03, device=self.x.device))
-        return strip * (0.30 + 0.55 * self.gloom - 0.12 * self.rain) + 0.10 * self.flash * self.white
+        dim = (0.30 + 0.55 * self.gloom - 0.12 * self.rain) * (1 + 1.2 * self.light.night)
+        fog: Tensor = strip * dim + 0.10 * self.flash * self.white
+        return fog
 
     def _glow(self, x: float, far: float, power: float) -> tuple[float, float, float]:
         """A light in the cloud: slope to the right, metres away, brightness."""
@@ -160,53 +200,55 @@ class Picture:
             bolt = self.channel[band.top : band.top + band.rows]
             image = image + (bolt * (y > -0.004))[..., None] * self.white
         image = self._hills(image, x, y, band)
-        return self._streaks(image, band)
+        return self._streaks(self._grass(image, band), band)
 
     def _sky(self, x: Tensor, y: Tensor) -> Tensor:
         """The sky behind, the mass of the storm with what flashes inside it, the curtains of rain below it."""
-        image = light.sky(self.light, x, y, self.t, self.drifted, self.variant) * self.gloom
-        plane = 1 / (y + 0.11)
-        ox, oy = float(self.rng_offset(0)), float(self.rng_offset(1))
-        px, pz = x * plane * 0.13 + ox + 0.0016 * self.drifted, plane * 0.13 + oy
-        big, fine = texture(11, 512, 1.7), texture(12, 512, 1.35)
-        over = sample(big, px, pz) + 0.42 * sample(fine, px * 2.3, pz * 2.3 + 0.0012 * self.t)
-        bulk = sample(big, x * 0.21 + oy + 0.0006 * self.drifted, y * 0.34 + ox) + 0.5 * sample(
-            fine, x * 0.62, y * 0.8 - 0.0015 * self.t + oy
-        )
-        flat = smoothstep(0.25, 0.9, torch.tensor(self.near))
-        n = flat * over + (1 - flat) * bulk
-        lit_from = 0.02 if self.light.toward[0] > 0 else -0.02
-        relief = n - (
-            flat
-            * (
-                sample(big, px + lit_from, pz - 0.02)
-                + 0.42 * sample(fine, (px + lit_from) * 2.3, (pz - 0.02) * 2.3 + 0.0012 * self.t)
-            )
-            + (1 - flat)
-            * (
-                sample(big, x * 0.21 + oy + 0.0006 * self.drifted + lit_from, y * 0.34 + ox + 0.015)
-                + 0.5 * sample(fine, (x + lit_from * 3) * 0.62, (y + 0.03) * 0.8 - 0.0015 * self.t + oy)
-            )
-        )
-        top = 0.30 + 2.2 * self.near**1.5
-        lobe = sample(big, x * 0.09 + ox, torch.full((1, 1), oy, device=x.device))
-        mass = smoothstep(-0.02, 0.10 + 0.15 * self.near, top * (1 + 0.35 * lobe) + 0.10 * bulk - y)
-        tint = 0.55 * light.colour(self.light.zenith, y) + 0.45 * light.colour(self.light.horizon, y)
-        tint = tint * light.colour((0.86, 0.98, 1.03), y)
-        dark = (0.52 - 0.20 * self.near) * (1 + 0.42 * torch.tanh(1.3 * relief) - 0.16 * torch.tanh(n))
-        edge = (1 - mass) * 0.5 + 0.25 * (1 - self.near) * (y / max(top, 0.1)).clamp(0, 1)
-        cloud = tint * dark[..., None] + (edge * (0.5 + 0.5 * torch.tanh(2 * relief)))[..., None] * (
-            self.key + 0.3 * tint
-        )
-        cloud = cloud + self._inside(x, y, n, relief)[..., None] * self.white
-        image = image + mass[..., None] * (cloud - image)
-        return self._curtains(image, x, y)
+        flat = float(np.clip((self.near - 0.12) / 0.16, 0, 1))  # 0: a tower far away, 1: a deck overhead
+        top = (0.34 + 0.6 * self.near + 6.0 * self.near**3) * (1 + 0.5 * self.shape[2] * (x - self.shape[3]))
+        puffs, glance = self._tower(x, y) if flat < 1 else (torch.zeros_like(x + y), torch.zeros_like(x + y))
+        mass = smoothstep(-0.02, 0.03 + 0.3 * flat, top * (0.70 + 0.30 * puffs) - y)
+        bright = (0.34 + 0.75 * (y / top).clamp(0, 1) ** 1.4 * (0.5 + puffs.clamp(0, 1.2))) * (1 + 0.55 * glance)
+        lit = ((1 - flat) * bright)[..., None] * (0.85 * self.key + 0.55 * self.ambient)
+        n = puffs
+        if flat > 0:
+            thick, over = self._deck(x, y)
+            n = puffs + flat * (thick - puffs)
+            lit = lit + (flat * over)[..., None] * self.tint
+        cloud = lit + self._inside(x, y, n, glance)[..., None] * self.white
+        if float(mass.min()) < 1:
+            behind = light.sky(self.light, x, y, self.t, self.drifted, self.variant) * self.gloom
+            cloud = behind + mass[..., None] * (cloud - behind)
+        return self._curtains(cloud, x, y)
 
-    def rng_offset(self, k: int) -> float:
-        """A constant of this sky."""
-        return float(np.random.default_rng([self.variant, 3 + k]).random())
+    def _tower(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """A cumulonimbus from the side: how it puffs out, about [0, 1.5], and how it faces the light, both (H, W)."""
+        ox, oy = self.shape[:2]
+        east, up = x * 0.36 + ox + 0.0004 * self.drifted, y * 0.44 + oy - 0.0012 * self.t
+        coarse, medium = tile(13, 256, 2.0, self.x), tile(14, 512, 1.75, self.x)
+        lean = 0.016 if self.light.toward[0] > 0 else -0.016
 
-    def _inside(self, x: Tensor, y: Tensor, n: Tensor, relief: Tensor) -> Tensor:
+        def puff(dx: float, dy: float) -> Tensor:
+            big = sample(coarse, east + dx, up + dy)
+            return 0.75 * big.abs() + 0.42 * sample(medium, (east + dx) * 1.9 + 0.02 * big, (up + dy) * 1.9).abs()
+
+        puffs = puff(0.0, 0.0)
+        return puffs, torch.tanh(2.2 * (puffs - puff(lean, 0.016)))
+
+    def _deck(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """A deck of cloud from below: how thick it is, deviation about 1, and its light, both (H, W)."""
+        ox, oy = self.shape[:2]
+        plane = 1 / (y + 0.12)
+        px, pz = x * plane * 0.085 + ox + 0.0011 * self.drifted, plane * 0.085 + oy + 0.0004 * self.drifted
+        big, fine = tile(13, 256, 2.0, self.x), tile(12, 512, 1.35, self.x)
+        lean = 0.018 if self.light.toward[0] > 0 else -0.018
+        thick = sample(big, px, pz)
+        rags = sample(fine, px * 3.1 + 0.03 * thick, pz * 2.2 + 0.0012 * self.t)
+        slope = thick - sample(big, px + lean, pz + 0.024)
+        shade = 0.62 + 0.34 * torch.tanh(2.3 * slope + 0.20 * rags) - 0.20 * torch.tanh(0.9 * thick - 0.25 * rags)
+        return thick + 0.3 * rags, shade * (0.80 + 0.85 * torch.exp(y * -6.5))
+
+    def _inside(self, x: Tensor, y: Tensor, n: Tensor, glance: Tensor) -> Tensor:
         """Flashes seen through the cloud, (H, W)."""
         total = torch.zeros_like(n)
         for centre, far, power in self.glows:
@@ -214,36 +256,37 @@ class Picture:
             size = 0.16 + 380 / far
             d = ((x - centre) ** 2 + ((y - high) * 1.25) ** 2) / size**2
             total = total + power * (1.1 / (1 + 3 * d) ** 2 + 0.12 / (1 + 0.35 * d))
-        return total * (0.62 + 0.30 * torch.tanh(1.5 * relief) - 0.22 * torch.tanh(n))
+        return total * (0.72 + 0.3 * glance - 0.38 * torch.tanh(n - 0.3))
 
     def _curtains(self, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """Rain falling in the distance: slanted shafts under the cloud."""
         lean = x + y * (0.15 + 0.5 * self.wind)
         at = torch.full((1, 1), 0.2 + 0.0008 * self.t, device=x.device)
-        shaft = sample(texture(51, 256, 1.4), lean * 0.22 - 0.0012 * self.drifted, at) + 0.30 * sample(
-            texture(52, 256, 0.9), lean * 0.8, at
-        )
+        shaft = sample(tile(51, 256, 1.7, self.x), lean * 0.13 - 0.0008 * self.drifted, at)
+        shaft = shaft + 0.22 * sample(tile(52, 256, 1.3, self.x), lean * 0.5 - 0.0008 * self.drifted, at)
         base = CLOUD_BASE / 2500
         fall = smoothstep(base * 1.35, base * 0.4, y + 0.05 * shaft)
         amount = (
             smoothstep(0.9 - 1.9 * self.rain, 2.2 - 1.5 * self.rain, shaft) * fall * (0.35 + 0.6 * self.rain)
         ).clamp(0, 0.95)
-        low = torch.exp(-y.clamp(min=0) * (26 - 16 * self.rain)) * (0.35 + 0.5 * self.light.haze)
-        amount = amount + (1 - amount) * low.expand_as(amount)
-        return image + amount[..., None] * (self.fog - image)
+        image = image + amount[..., None] * (self.fog * 0.72 - image)
+        low = torch.exp(-y.clamp(min=0) * (19 - 10 * self.rain)) * (0.80 + 0.2 * self.light.haze)
+        return image + low[..., None] * (self.fog - image)
 
     def _fields(self, x: Tensor, y: Tensor, band: View) -> Tensor:
         """Fields and grass, swept by gusts."""
         z = self.camera.height / -y
         east, footprint = x * z, z * z * (band.pixel / self.camera.focal / self.camera.height)
         rng = np.random.default_rng([self.variant, 8])
-        green, straw = ((0.055, 0.085, 0.026), (0.20, 0.16, 0.07))
-        patch = sample(texture(61, 256, 1.5), east * 0.004 + float(rng.random()), z * 0.0025)
+        green, straw = ((0.050, 0.068, 0.028), (0.17, 0.14, 0.065))
+        patch = sample(tile(61, 256, 1.5, self.x), east * 0.004 + float(rng.random()), z * 0.0025)
         mix = smoothstep(-0.6, 0.9, patch + float(rng.normal(0, 0.6)))[..., None]
         albedo = light.colour(green, y) + mix * (light.colour(straw, y) - light.colour(green, y))
-        grass = sample(texture(62, 512, 0.7), east * 0.35, z * 0.11) / (1 + (footprint * 2.5) ** 2)
-        tuft = sample(texture(63, 512, 1.1), east * 0.06, z * 0.03) / (1 + (footprint * 0.4) ** 2)
-        sweep = sample(texture(64, 256, 1.5), east * 0.008 - 0.004 * self.drifted, z * 0.005 + 0.003 * self.drifted)
+        grass = sample(tile(62, 512, 0.7, self.x), east * 0.35, z * 0.11) / (1 + (footprint * 2.5) ** 2)
+        tuft = sample(tile(63, 512, 1.1, self.x), east * 0.06, z * 0.03) / (1 + (footprint * 0.4) ** 2)
+        sweep = sample(
+            tile(64, 256, 1.5, self.x), east * 0.008 - 0.004 * self.drifted, z * 0.005 + 0.003 * self.drifted
+        )
         relief = (1 + 0.30 * grass + 0.22 * tuft + 0.18 * self.wind * sweep).clamp(0.2, 2)
         image = (
             albedo
@@ -254,28 +297,80 @@ class Picture:
 
     def _hazed(self, image: Tensor, z: Tensor | float, share: float) -> Tensor:
         reach = 1.0 / (9000 * np.exp(-2.2 * self.rain - 1.5 * self.light.haze))
-        haze = share * (1 - torch.exp(-torch.as_tensor(z, dtype=torch.float32) * reach))
+        haze = share * (1 - torch.exp(-torch.as_tensor(z, dtype=torch.float32, device=self.x.device) * reach))
         return image + haze[..., None] * (self.fog - image)
 
     def _hills(self, image: Tensor, x: Tensor, y: Tensor, band: View) -> Tensor:
-        """Three ridges, the nearest with trees on it."""
+        """Three ridges, the nearer ones wooded, and a tree that stands alone."""
         rng = np.random.default_rng([self.variant, 4])
-        for far, high, scale in ((7000.0, 0.05, 0.5), (2600.0, 0.028, 0.9), (900.0, 0.012, 1.6)):
-            offset, row, size = rng.random(), rng.random(), rng.uniform(0.3, 1.3)
-            at = torch.full((1, 1), float(row), device=x.device)
-            line = sample(texture(71, 256, 1.8), x * scale * 0.16 + float(offset), at)
-            trees = (sample(texture(72, 512, 0.9), x * scale * 1.1 + float(offset), at)).abs()
-            ridge = high * size * (0.7 + 0.55 * line) + (300 / far) * 0.02 * (trees * smoothstep(-0.3, 0.8, line)) * 1.6
-            inside = ((ridge - y) / (band.pixel / self.camera.focal) + 0.5).clamp(0, 1) * (
-                y > -self.camera.height / far
-            )
-            if float(inside.max()) <= 0:
+        pixel = band.pixel / self.camera.focal
+        crown = float(rng.choice((1.1, 1.35)))  # conifers or broad crowns
+        for far, high, scale in ((7000.0, 0.055, 0.5), (2600.0, 0.028, 0.9), (900.0, 0.010, 1.6)):
+            offset, row, size = float(rng.random()), float(rng.random()), float(rng.uniform(0.3, 1.3))
+            foot = -self.camera.height / far
+            if float(y.min()) > 0.3 or float(y.max()) < foot:
                 continue
-            dark = light.colour((0.030, 0.042, 0.026), y) * (
+            at = torch.full((1, 1), row, device=x.device)
+            line = sample(tile(71, 256, 1.7, self.x), x * scale * 0.30 + offset, at)
+            wood = sample(tile(72, 512, crown, self.x), x * scale * 1.7 + offset, at).abs() * smoothstep(
+                -0.4, 0.6, line
+            )
+            inside = ((high * size * (0.7 + 0.5 * line) + (9.0 / far) * wood - y) / pixel + 0.5).clamp(0, 1) * (
+                y > foot
+            )
+            leaves = 1 + 0.35 * sample(tile(12, 512, 1.35, self.x), x * far / 900, y * far / 450)
+            land = light.colour((0.030, 0.042, 0.024), y) * (
                 self.ambient + 0.25 * self.key + 0.25 * self.flash * self.white
             )
-            hill = self._hazed(dark.expand(1, x.shape[1], 3), torch.tensor([[far]]), 1.0)
+            hill = self._hazed(land * leaves[..., None], far, 0.75)
             image = image + inside[..., None] * (hill - image)
+        return self._tree(image, x, y, pixel)
+
+    def _tree(self, image: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
+        """A lone tree some sixty metres away, swaying with the wind."""
+        rng = np.random.default_rng([self.variant, 6])
+        if rng.random() < 0.35:
+            return image
+        far, tall, side = (
+            float(rng.uniform(28, 80)),
+            float(rng.uniform(9, 13)),
+            float(rng.choice((-1, 1)) * rng.uniform(0.35, 0.75)),
+        )
+        foot, size = -self.camera.height / far, tall / far
+        q = (y - foot) / size
+        if float(q.max()) < 0 or float(q.min()) > 1:
+            return image
+        sway = self.wind * (0.03 + 0.02 * float(np.sin(1.1 * self.t + 6.28 * rng.random())))
+        across = (x - side * self.view.aspect / self.camera.focal * 0.9) / size - sway * q.clamp(min=0) ** 2
+        grid = torch.stack([across.clamp(-1, 1), (1 - 2 * q).expand_as(across)], -1)
+        alpha = F.grid_sample(
+            _tree_sprite(self.variant % 64).to(x.device), grid[None], padding_mode="zeros", align_corners=False
+        )[0, 0]
+        alpha = alpha * ((q > 0) & (q < 1)) * (across.abs() < 0.98)
+        bark = light.colour((0.022, 0.028, 0.015), y) * (self.ambient + 0.4 * self.key + 0.3 * self.flash * self.white)
+        bark = self._hazed(bark.expand(1, 1, 3), far, 1.0)
+        return image + alpha[..., None] * (bark - image)
+
+    def _grass(self, image: Tensor, band: View) -> Tensor:
+        """Tall grass before the camera, out of focus, bent by the wind."""
+        u, v = band.u, band.v
+        if float(v.min()) > -0.45:
+            return image
+        rng = np.random.default_rng([self.variant, 7])
+        for k, (tall, scale, blur) in enumerate(((0.20, 0.55, 0.03), (0.10, 0.33, 0.06))):
+            if rng.random() < 0.3:
+                continue
+            up = (v + 1).clamp(min=0)
+            bend = 0.9 * self.wind + 0.25 * self.wind * np.sin(1.7 * self.t + 2 * k) + 0.06 * np.sin(0.9 * self.t + k)
+            across = (u - bend * up * up / tall) * scale + float(rng.random())
+            at = torch.full((1, 1), float(rng.random()), device=u.device)
+            blades = sample(tile(91 + k, 512, 0.75, self.x), across, at + 0.02 * up)
+            clump = sample(tile(93, 256, 1.8, self.x), across * 0.25, at)
+            reach = tall * (0.35 + 0.28 * blades + 0.35 * clump)
+            alpha = ((reach - up) / blur + 0.5).clamp(0, 1) * 0.93
+            shade = light.colour((0.020, 0.028, 0.011), u) * (1 + 1.6 * up / tall)[..., None]
+            shade = shade * (self.ambient + 0.4 * self.key + 0.35 * self.flash * self.white)
+            image = image + alpha[..., None] * (shade - image)
         return image
 
     def _streaks(self, image: Tensor, band: View) -> Tensor:
@@ -286,8 +381,8 @@ class Picture:
         light_ = self.ambient * 0.9 + 0.5 * self.flash * self.white + 0.25 * self.fog
         for k, (scale, speed) in enumerate(((1.1, 3.1), (1.9, 4.3), (3.0, 5.7))):
             lean = u + v * (0.06 + 0.38 * self.wind)
-            tile = texture(81 + k, 512, 0.35)
-            n = sample(tile, lean * scale * 0.55, v * scale * 0.035 + speed * self.t * 0.09 * scale + 0.31 * k)
+            drops = tile(81 + k, 512, 0.35, self.x)
+            n = sample(drops, lean * scale * 0.55, v * scale * 0.035 + speed * self.t * 0.09 * scale + 0.31 * k)
             streak = ((n - 2.25 + 1.0 * self.rain) / 0.9).clamp(0, 1) * (0.16 / (1 + k * 0.5))
             image = image + (streak * min(1.0, 2.5 * self.rain))[..., None] * (light_ * 1.6 - 0.2 * image)
         return image

@@ -44,7 +44,7 @@ def waves(t: float, heading: float = 0.25, device: str | torch.device = "cpu") -
     for seed, length in enumerate(LENGTHS):
         fields, omega = _spectrum(length, heading * (1 - 0.25 * seed), seed)
         phase = torch.remainder(omega * t, 2 * torch.pi).float()
-        moved = fields.to(torch.complex64) * torch.polar(torch.ones_like(phase), phase)
+        moved = fields.to(torch.complex64) * torch.complex(phase.cos(), phase.sin())
         tiles.append(torch.fft.irfft2(moved, s=(_TEXELS, _TEXELS)))
     return F.pad(torch.stack(tiles), (1, 1, 1, 1), mode="circular").to(device)
 

@@ -8,7 +8,7 @@ similarity, or left out; `report` says which.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from stale_diffusion.errors import StaleError
 from stale_diffusion.formats.notes import notes, similarity
+from stale_diffusion.jsonio import read_object
 from stale_diffusion.movie import Movie
-from stale_diffusion.timeline import read_object
 
 CHAMBERS = (1, 2, 3, 4, 5, 6)
 MAX_CUE_MS = 10_000
@@ -38,7 +38,7 @@ def cartridges_of(data: bytes | str, source: str = "cartridge map") -> dict[int,
     """
     found = {}
     for chamber, note in read_object(data, source).items():
-        if chamber not in map(str, CHAMBERS) or note not in notes():
+        if chamber not in map(str, CHAMBERS) or note not in list(notes()):
             why = f"chambers are 1 to 6; notes are {', '.join(notes())}"
             raise StaleError(f"{source}: {chamber!r}: {note!r} is no cartridge.", why, "edit the map", usage=True)
         found[int(chamber)] = note
@@ -65,9 +65,9 @@ def to_aroma(movie: Movie, cartridges: Mapping[int, str] | None = None) -> dict[
     }
 
 
-def dumps(movie: Movie, cartridges: Mapping[int, str] | None = None) -> str:
+def stream(movie: Movie) -> Iterator[str]:
     """The cues as text."""
-    return json.dumps(to_aroma(movie, cartridges), indent=1) + "\n"
+    yield json.dumps(to_aroma(movie), indent=1) + "\n"
 
 
 def _present(channels: tuple[str, ...], values: NDArray[np.float32]) -> list[str]:

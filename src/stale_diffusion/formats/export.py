@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stale_diffusion import timeline
@@ -14,18 +14,18 @@ from stale_diffusion.movie import Movie
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
 
-# ending -> (media type, senses of which it needs at least one, text of a movie)
-FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], str]]] = {
-    "timeline.json": ("application/json", (), lambda movie: timeline.to_json(movie.seconds, movie.tracks)),
-    "recipe.json": ("application/json", (), lambda movie: movie.described().to_json()),
-    "hjif": ("application/json", ("touch",), hjif.dumps),
-    "ahap": ("application/json", ("touch",), ahap.dumps),
-    "haptic": ("application/json", ("touch",), haptic.dumps),
-    "sem.xml": ("application/xml", ("touch", "smell"), sem.to_sem),
-    "aroma.json": ("application/json", ("smell",), aroma.dumps),
-    "smell.srt": ("application/x-subrip", ("smell",), lambda movie: subtitles.to_srt(movie, "smell")),
-    "taste.srt": ("application/x-subrip", ("taste",), lambda movie: subtitles.to_srt(movie, "taste")),
-    "touch.srt": ("application/x-subrip", ("touch",), lambda movie: subtitles.to_srt(movie, "touch")),
+# ending -> (media type, senses of which it needs at least one, pieces of the text)
+FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]] = {
+    "timeline.json": ("application/json", (), lambda movie: timeline.stream(movie.seconds, movie.tracks)),
+    "recipe.json": ("application/json", (), lambda movie: [movie.described().to_json()]),
+    "hjif": ("application/json", ("touch",), hjif.stream),
+    "ahap": ("application/json", ("touch",), ahap.stream),
+    "haptic": ("application/json", ("touch",), haptic.stream),
+    "sem.xml": ("application/xml", ("touch", "smell"), sem.stream),
+    "aroma.json": ("application/json", ("smell",), aroma.stream),
+    "smell.srt": ("application/x-subrip", ("smell",), lambda movie: [subtitles.to_srt(movie, "smell")]),
+    "taste.srt": ("application/x-subrip", ("taste",), lambda movie: [subtitles.to_srt(movie, "taste")]),
+    "touch.srt": ("application/x-subrip", ("touch",), lambda movie: [subtitles.to_srt(movie, "touch")]),
 }
 
 
@@ -50,9 +50,10 @@ def _ending(name: str) -> str:
     return plain if plain in FORMATS or plain == "srt" else found[0]
 
 
-def text(movie: Movie, ending: str) -> str:
-    """One format of a movie."""
-    return FORMATS[ending][2](movie)
+def pieces(movie: Movie, ending: str) -> Iterator[bytes]:
+    """One format of a movie, UTF-8, in pieces."""
+    for piece in FORMATS[ending][2](movie):
+        yield piece.encode()
 
 
 def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = None) -> list[Path]:
@@ -72,34 +73,33 @@ def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = Non
         raise StaleError(f"{target} cannot be used.", error.strerror or str(error), "name another folder") from None
     paths = [target / f"movie.{ending}" for ending in chosen]
     for path, ending in zip(paths, chosen, strict=True):
-        write_atomically(path, text(movie, ending).encode())
+        write_atomically(path, pieces(movie, ending))
     return paths
 
 
-def write_sidecars(movie: Movie, path: Path, *, recipe: bool = True) -> list[Path]:
+def write_sidecars(movie: Movie, path: Path) -> list[Path]:
     """Write NAME.timeline.json and the rest beside the movie NAME.mp4."""
     written = []
     for ending in endings(movie):
-        if ending == "recipe.json" and not recipe:
-            continue
         sidecar = path.with_suffix(f".{ending}")
-        write_atomically(sidecar, text(movie, ending).encode())
+        write_atomically(sidecar, pieces(movie, ending))
         written.append(sidecar)
     return written
 
 
-def attachments(movie: Movie, *, recipe: bool = True) -> dict[str, tuple[str, bytes]]:
+def attachments(movie: Movie) -> dict[str, tuple[str, bytes]]:
     """{name: (media type, bytes)} to attach to a Matroska file; subtitles are tracks there."""
-    chosen = [e for e in endings(movie) if not e.endswith(".srt") and (recipe or e != "recipe.json")]
+    chosen = [e for e in endings(movie) if not e.endswith(".srt")]
     named = {e if e in ("timeline.json", "recipe.json") else f"movie.{e}": e for e in chosen}
-    return {name: (FORMATS[ending][0], text(movie, ending).encode()) for name, ending in named.items()}
+    return {name: (FORMATS[ending][0], b"".join(pieces(movie, ending))) for name, ending in named.items()}
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: Iterable[bytes]) -> None:
     """Write NAME.part, then rename: a file is whole or absent."""
     part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(data)
+        with part.open("wb") as file:
+            file.writelines(data)
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)

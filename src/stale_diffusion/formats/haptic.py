@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stale_diffusion.errors import StaleError
+from stale_diffusion.jsonio import dumps, each, joined, read_object
 from stale_diffusion.movie import Movie
-from stale_diffusion.timeline import MAX_SECONDS, Track, keyframes, read_object
+from stale_diffusion.timeline import MAX_SECONDS, Track, chunked_keyframes
 
 HERTZ = (20.0, 300.0)  # frequency 0 and 1, on a logarithmic scale
 ONSET_RISE = 0.12  # rise of the amplitude that is felt as a beginning
@@ -32,64 +34,78 @@ def pitch(track: Track) -> NDArray[np.float64]:
     return np.asarray(np.clip((np.log(hertz) - low) / (high - low), 0, 1))
 
 
-def onsets(amplitude: NDArray[np.float64], rate: Fraction) -> list[tuple[int, float]]:
+def onsets(
+    amplitude: NDArray[np.float64], rate: Fraction, least: float = ONSET_RISE, within: float = ONSET_SECONDS
+) -> list[tuple[int, float]]:
     """Beginnings felt in an amplitude (T,): [(sample of the peak, rise)], in order of time.
 
-    An onset is a rise by ONSET_RISE within ONSET_SECONDS; the next one counts 0.1 s later.
+    An onset is a rise by `least` within `within` seconds; the next one counts twice as long later.
     """
-    reach = max(1, round(ONSET_SECONDS * rate))
-    before = np.concatenate([np.zeros(reach), amplitude])[: len(amplitude)]
+    reach = max(1, round(within * rate))
+    before = np.concatenate([amplitude[:1].repeat(reach), amplitude])[: len(amplitude)]  # a movie may begin midway
     rise = amplitude - before
     found: list[tuple[int, float]] = []
-    i = 0
-    while i < len(rise):
-        if rise[i] < ONSET_RISE:
-            i += 1
-            continue
-        window = rise[i : i + reach + 1]
-        peak = i + int(window.argmax())
-        found.append((peak, float(rise[peak])))
-        i = max(peak + 1, i + round(0.1 * rate))
+    free = 0
+    for i in np.flatnonzero(rise >= least).tolist():
+        if i >= free:
+            peak = i + int(rise[i : i + reach + 1].argmax())
+            found.append((peak, float(rise[peak])))
+            free = max(peak + 1, i + 2 * reach)
     return found
 
 
 def to_haptic(movie: Movie) -> dict[str, Any]:
     """The touch of a movie as a .haptic document (version 1.0.0)."""
-    track = movie.touch
-    amplitude, frequency, rate = body(track).round(4), pitch(track).round(4), float(track.rate)
-    strong = dict(onsets(amplitude, track.rate))
-    slack = np.where(amplitude > 0, 0.008, 0.0)
-    slack[list(strong)] = 0  # an onset is a breakpoint of its own
-    at = np.union1d(keyframes(amplitude, slack)[0], np.array(list(strong), np.int64))
-    points: list[dict[str, Any]] = []
-    for i in at.tolist():
-        point: dict[str, Any] = {"time": round(i / rate, 6), "amplitude": float(amplitude[i])}
-        if i in strong:  # emphasis may not be weaker than the envelope under it
-            emphasis = min(1.0, float(amplitude[i]) + 0.25 * strong[i])
-            point["emphasis"] = {"amplitude": round(emphasis, 4), "frequency": float(frequency[i])}
-        points.append(point)
-    pitches = [
-        {"time": round(i / rate, 6), "frequency": v}
-        for i, v in zip(*(a.tolist() for a in keyframes(frequency, 0.01)), strict=True)
-    ]
-    for name, envelope in (("amplitude", points), ("frequency", pitches)):
-        if not envelope:
-            envelope.append({"time": 0.0, name: 0.0})
-        if envelope[-1]["time"] < movie.seconds:
-            envelope.append({"time": round(movie.seconds, 6), name: envelope[-1][name]})
-    return {
-        "version": {"major": 1, "minor": 0, "patch": 0},
-        "metadata": {
-            "editor": "Stale Diffusion", "author": "", "source": "", "project": movie.title,
-            "tags": [], "description": "seat and back as one actuator; frequency 0-1 is 20-300 Hz, logarithmic",
-        },
-        "signals": {"continuous": {"envelopes": {"amplitude": points, "frequency": pitches}}},
+    document: dict[str, Any] = json.loads("".join(stream(movie)))
+    return document
+
+
+def stream(movie: Movie) -> Iterator[str]:
+    """The same as text, in pieces."""
+    metadata = {
+        "editor": "Stale Diffusion", "author": "", "source": "", "project": movie.title, "tags": [],
+        "description": "seat and back as one actuator; frequency 0-1 is 20-300 Hz, logarithmic",
     }  # fmt: skip
+    yield dumps({"version": {"major": 1, "minor": 0, "patch": 0}, "metadata": metadata})[:-1]
+    yield ',"signals":{"continuous":{"envelopes":{"amplitude":['
+    yield from joined(each(_held(_amplitudes(movie.touch), "amplitude", movie.seconds)))
+    yield '],"frequency":['
+    yield from joined(each(_held(_pitches(movie.touch), "frequency", movie.seconds)))
+    yield "]}}}}\n"
 
 
-def dumps(movie: Movie) -> str:
-    """The .haptic document as text."""
-    return json.dumps(to_haptic(movie), separators=(",", ":"))
+def _amplitudes(track: Track) -> Iterator[dict[str, Any]]:
+    """Breakpoints of the amplitude; an onset is one of its own, with an emphasis not weaker than what lies under it."""
+    amplitude, frequency = body(track).round(4), pitch(track).round(4)
+    strong = dict(onsets(amplitude, track.rate))
+    peaks = np.array(list(strong), np.int64)
+    slack = np.where(amplitude > 0, 0.008, 0.0)
+    slack[peaks] = 0
+    for start, at, _ in chunked_keyframes(amplitude, slack):
+        inside = peaks[(peaks >= start) & (peaks <= at[-1])]
+        for i in np.union1d(at, inside).tolist():
+            point: dict[str, Any] = {"time": round(float(i / track.rate), 6), "amplitude": float(amplitude[i])}
+            if i in strong:
+                emphasis = min(1.0, float(amplitude[i]) + 0.25 * strong[i])
+                point["emphasis"] = {"amplitude": round(emphasis, 4), "frequency": float(frequency[i])}
+            yield point
+
+
+def _pitches(track: Track) -> Iterator[dict[str, Any]]:
+    frequency = pitch(track).round(4)
+    for _, at, values in chunked_keyframes(frequency, 0.01):
+        for i, value in zip(at.tolist(), values.tolist(), strict=True):
+            yield {"time": round(float(i / track.rate), 6), "frequency": value}
+
+
+def _held(points: Iterator[dict[str, Any]], name: str, seconds: float) -> Iterator[dict[str, Any]]:
+    """An envelope is never empty, and the last value is held to the end."""
+    last = {"time": 0.0, name: 0.0}
+    count = 0
+    for count, last in enumerate(points, 1):  # noqa: B007
+        yield last
+    if count == 0 or last["time"] < seconds:
+        yield {"time": round(seconds, 6) if count else 0.0, name: last[name]}
 
 
 def from_haptic(data: bytes | str, rate: Fraction = Fraction(64), source: str = ".haptic file") -> Track:

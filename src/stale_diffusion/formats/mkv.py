@@ -56,10 +56,12 @@ def write(
     if not 0 < fps <= MAX_FPS:
         raise StaleError(f"{fps} frames a second cannot be shown.", f"more than 0, at most {MAX_FPS}", usage=True)
     copied = movie.screen.path if isinstance(movie.screen, Filmed) else None
-    if movie.recipe is not None and copied is None:
+    if not recipe:
+        movie = replace(movie, recipe=None)  # its plot is the title of other formats, too
+    elif movie.recipe is not None and copied is None:
         movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
     inside = path.suffix.lower() == ".mkv" and movie.seconds <= SIDECAR_SECONDS
-    files = export.attachments(movie, recipe=recipe) if inside else {}
+    files = export.attachments(movie) if inside else {}
     lanes = {sense: subtitles.to_lines(movie, sense) for sense in export.SENSES if sense in movie.tracks}
     writer = MovieWriter(
         path,
@@ -73,9 +75,9 @@ def write(
     with writer:
         for segment in _segments(movie, size, fps, lanes, copied is not None):
             _feed(writer, segment, lambda share: _tell(progress, share))
-        title = {"title": movie.title} if movie.recipe is not None and recipe else {}
+        title = {"title": movie.title} if movie.recipe is not None else {}
         writer.close(files or None, title)
-    sidecars = [] if inside else export.write_sidecars(movie, path, recipe=recipe)
+    sidecars = [] if inside else export.write_sidecars(movie, path)
     return [path, *sidecars]
 
 

@@ -7,6 +7,7 @@ time, the strongest, and one vibration, the stronger of seat and back. Taste doe
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -55,17 +56,23 @@ class _Effect:
 
 def to_sem(movie: Movie) -> str:
     """The effects of a movie as an SEM document."""
-    effects: list[_Effect] = []
+    return "".join(stream(movie))
+
+
+def stream(movie: Movie) -> Iterator[str]:
+    """The same, a line at a time."""
+    effects: list[Iterator[_Effect]] = []
     if "touch" in movie.tracks:
         touch = movie.touch
-        effects += _steps("VibrationType", body(touch) * 100, touch.rate, 0.25, movie.seconds)
-        effects += _steps("WindType", touch.channel("wind") / 20 * 100.0, touch.rate, 1.0, movie.seconds)
-        effects += _temperature(touch, movie.seconds)
+        effects.append(_steps("VibrationType", body(touch) * 100, touch.rate, 0.25, movie.seconds))
+        effects.append(_steps("WindType", touch.channel("wind").astype(np.float64) * 5, touch.rate, 1.0, movie.seconds))
+        effects.append(_temperature(touch, movie.seconds))
     if "smell" in movie.tracks:
-        effects += _scents(movie.smell, movie.seconds)
-    # what ends comes before what begins at the same moment
-    effects.sort(key=lambda e: (round(e.seconds * TIMESCALE), e.intensity is not None))
-    return HEAD + "".join(f"{effect.xml()}\n" for effect in effects) + "</SEM>\n"
+        effects.append(_scents(movie.smell, movie.seconds))
+    yield HEAD
+    for effect in heapq.merge(*effects, key=lambda effect: effect.seconds):
+        yield f"{effect.xml()}\n"
+    yield "</SEM>\n"
 
 
 def _blocks(values: NDArray[np.float64], rate: Fraction, seconds: float) -> Iterator[tuple[float, NDArray[np.float64]]]:

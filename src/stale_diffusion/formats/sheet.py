@@ -27,7 +27,7 @@ WIDTH = 1600
 SCALE = 2  # drawn at this size, then reduced: smooth edges
 LEFT, RIGHT = 206, 66  # margins beside the lanes
 SENSE = 88  # right edge of the names of the senses
-FRAME_HEIGHT = 84  # about
+FRAME_HEIGHT = 92  # about
 FRAMES = (5, 24)  # at least, at most
 SOUND_RATE = 16_000
 PRESENT = 0.05  # a note or taste that never rises above this has no lane
@@ -129,7 +129,7 @@ def _spread(values: Array, width: int) -> Array:
 
 
 def _spectrogram(movie: Movie, width: int, height: int) -> Array | None:
-    """Mel-like spectrogram (height, width) in [0, 1], 60 dB, or None where there is no sound."""
+    """Spectrogram with logarithmic frequency, (height, width) in [0, 1] over 55 dB; None where there is no sound."""
     assert movie.screen is not None
     window = np.hanning(1024)
     edges = 40 * (7500 / 40) ** (np.arange(height + 1) / height)
@@ -151,7 +151,8 @@ def _spectrogram(movie: Movie, width: int, height: int) -> Array | None:
     filled = np.flatnonzero(counts)
     nearest = filled[np.abs(np.arange(width)[:, None] - filled[None]).argmin(axis=1)]
     decibels = 10 * np.log10(columns[nearest] / np.maximum(counts[nearest], 1)[:, None])
-    return np.asarray(np.clip((decibels - decibels.max() + 62) / 60, 0, 1).T[::-1])
+    top = float(np.quantile(decibels, 0.999))
+    return np.asarray(np.clip((decibels - top) / 55 + 1, 0, 1).T[::-1])
 
 
 class _Sheet:

@@ -28,9 +28,12 @@ MAX_SECONDS = 5.0
 READING = 15.0  # characters a second that a line is given; 17 is the most
 GAP = 4.0  # seconds from the start of one line to the next at least
 REMIND = 16.0  # seconds of silence after which what stays is named again
+ALSO = 3.0  # seconds of silence after which what is there and was never named is named
 AGAIN = 12.0  # seconds before the same arrival is told again
 ENTER, LEAVE, PLAIN, STRONG = 0.15, 0.08, 0.25, 0.35  # levels: told, gone, told without "a trace of", worth a reminder
-KNOCK = "jolt"
+KNOCKS = ("jolt", "surge")
+WITHIN = {"breeze": "wind", "cool": "cold", "warmth": "heat"}  # what goes without saying while the other is there
+HUM_HERTZ = 110.0  # felt as a hum above, as a rumble below
 LATE = 3.0  # an arrival is told at most so much later than it happens
 TICKS = 2  # decisions a second
 
@@ -81,6 +84,11 @@ def to_srt(movie: Movie, sense: str) -> str:
     return "\n".join(blocks)
 
 
+def _floor(seconds: float) -> float:
+    """Whole milliseconds: a line never lasts longer than the movie."""
+    return int(seconds * 1000 + 1e-6) / 1000
+
+
 def _clock(seconds: float) -> str:
     ms = round(seconds * 1000)
     return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02},{ms % 1000:03}"
@@ -103,27 +111,41 @@ def _ramp(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64
     return np.clip((x - low) / (high - low), 0, 1)
 
 
+def _smooth(x: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Moving mean over `reach` ticks to each side."""
+    width = 2 * reach + 1
+    return np.convolve(np.pad(x, reach, "edge"), np.ones(width) / width, "valid")
+
+
 def _touch(track: Track) -> tuple[Levels, list[_Happening]]:
     """What touch is to a person: rumble or hum (by frequency), patter, wind, warmth; and knocks."""
     raw = _sampled(track)
-    kernel = np.ones(3) / 3
-    seat, back = (np.convolve(raw[f"{p}_amplitude"], kernel, "same") for p in ("seat", "back"))
-    low = raw["frequency"] < 90
+    seat, back = (_smooth(raw[f"{place}_amplitude"], 1) for place in ("seat", "back"))
+    weight = seat + back + 1e-3
+    low = _smooth(raw["frequency"] * weight, 6) / _smooth(weight, 6) < HUM_HERTZ
     air, celsius = raw["wind"], raw["temperature"]
     levels = {
         "rumble": 1.6 * seat * low,
         "hum": 1.6 * seat * ~low,
         "patter": 1.6 * np.maximum(back - 0.5 * seat, 0),
-        "breeze": _ramp(air, 1.0, 5.0) * (air < 8.0),
-        "wind": _ramp(air, 6.0, 12.0),
+        "breeze": _ramp(air, 1.0, 4.0),
+        "wind": _ramp(air, 6.0, 7.5),
         "cold": _ramp(-celsius, -8.0, 2.0),
-        "cool": _ramp(-celsius, -16.5, -10.0) * (celsius >= 7.0),
-        "warmth": _ramp(celsius, 24.0, 32.0) * (celsius < 38.0),
+        "cool": _ramp(-celsius, -16.5, -10.0),
+        "warmth": _ramp(celsius, 24.0, 32.0),
         "heat": _ramp(celsius, 34.0, 44.0),
     }
-    amplitude = track.channel("seat_amplitude").astype(np.float64)
-    knocks = [(i / float(track.rate), rise) for i, rise in onsets(amplitude, track.rate) if rise > 0.4]
-    return levels, [_Happening(time, "arrive", KNOCK, rise) for time, rise in knocks]
+    return levels, _knocks(track)
+
+
+def _knocks(track: Track) -> list[_Happening]:
+    """Jolts (sudden) and surges (within a third of a second) of the seat."""
+    amplitude, rate = track.channel("seat_amplitude").astype(np.float64), float(track.rate)
+    jolts = [(i / rate, rise) for i, rise in onsets(amplitude, track.rate, 0.4)]
+    surges = [(i / rate, rise) for i, rise in onsets(amplitude, track.rate, 0.2, 0.33)]
+    alone = [(time, rise) for time, rise in surges if all(abs(time - t) > 1.0 for t, _ in jolts)]
+    found = [_Happening(t, "arrive", name, r) for name, at in (("jolt", jolts), ("surge", alone)) for t, r in at]
+    return sorted(found, key=lambda h: h.time)
 
 
 def _changes(levels: Levels) -> list[_Happening]:
@@ -161,11 +183,11 @@ class _Teller:
     def tell(self, happenings: list[_Happening]) -> list[Line]:
         """Lines in order of time: arrivals first, departures and reminders where there is room."""
         clock, times = 0.0, [h.time for h in happenings]
-        knocks = [h.time for h in happenings if h.name == KNOCK]
+        knocks = [h.time for h in happenings if h.name in KNOCKS]
         while clock < self.seconds - MIN_SECONDS:
             due = happenings[bisect_left(times, clock - LATE) : bisect_right(times, clock)]
             soon = bisect_right(knocks, clock + GAP) > bisect_right(knocks, clock)  # leave room for a knock to come
-            text = self._text([h for h in due if h.name == KNOCK] if soon else due, clock, soon)
+            text = self._text([h for h in due if h.name in KNOCKS] if soon else due, clock, soon)
             if text:
                 clock += self._show(clock, text)
             else:
@@ -178,18 +200,29 @@ class _Teller:
         left = [h for h in due if h.kind == "leave" and clock - h.time <= 1.0 and h.name in self.told]
         return self._arrivals(arrivals, clock) or self._leave(left) or ("" if soon else self._stay(clock))
 
+    def _now(self, name: str, clock: float) -> float:
+        """The level of something at a time; nothing where it goes without saying."""
+        stronger = WITHIN.get(name)
+        if stronger is not None and self._now(stronger, clock) >= ENTER:
+            return 0.0
+        level = self.levels[name] if name in self.levels else np.zeros(1)
+        return float(level[min(int(clock * TICKS), len(level) - 1)])
+
     def _new(self, happening: _Happening, clock: float) -> bool:
         """Whether what arrived is still there to be told, and was not told just now; a knock is over at once."""
-        if happening.name == KNOCK:
-            return clock - happening.time <= 0.5
-        level = self.levels[happening.name]
-        lately = clock - self.told.get(happening.name, -AGAIN) < AGAIN
-        return not lately and level[min(int(clock * TICKS), len(level) - 1)] > LEAVE
+        since = clock - self.told.get(happening.name, -AGAIN)
+        if happening.name in KNOCKS:
+            return clock - happening.time <= 0.5 and since >= AGAIN / 2
+        return since >= AGAIN and self._now(happening.name, clock) > LEAVE
 
     def _show(self, clock: float, text: str) -> float:
         """Add a line; return the time until the next may come."""
+        left = self.seconds - clock
+        if len(text) > READING * left:  # the movie ends: the first line alone, if that can still be read
+            text = text.split("\n")[0]
         wanted = min(max(MIN_SECONDS, 1.0 + len(text) / READING), MAX_SECONDS)
-        self.lines.append(Line(round(clock, 3), round(min(wanted, self.seconds - clock), 3), text))
+        if len(text) <= READING * left:
+            self.lines.append(Line(_floor(clock), _floor(min(wanted, left)), text))
         return max(GAP, wanted + 0.5)
 
     def _next(self, name: str, kind: str, choices: list[str]) -> str:
@@ -201,15 +234,15 @@ class _Teller:
         """The strongest arrival, a knock before all, and a second one on a line below it."""
         if not arrivals:
             return ""
-        first, *others = sorted(arrivals, key=lambda h: (h.name != KNOCK, -h.level))
+        first, *others = sorted(arrivals, key=lambda h: (h.name not in KNOCKS, -h.level))
         words = self.phrases[first.name]
         self.told[first.name] = clock
-        if first.name == KNOCK or first.level >= PLAIN:
+        if first.name in KNOCKS or first.level >= PLAIN:
             line = self._next(first.name, "arrive", words["arrive"])
         else:
             line = self._next("", "faint", self.faint).format(noun=words["noun"])
         second = next((h for h in others if h.name != first.name), None)
-        if second is None or first.name == KNOCK:
+        if second is None or first.name in KNOCKS:
             return line
         self.told[second.name] = clock
         return line + "\n" + self._next("", "second", self.second).format(noun=self.phrases[second.name]["noun"])
@@ -222,11 +255,14 @@ class _Teller:
         return ""
 
     def _stay(self, clock: float) -> str:
-        """After a long silence: of what is strong, the thing that was not named for longest."""
+        """After a silence what is there and has no line yet; after a long one, what was not named for longest."""
         quiet = clock - (self.lines[-1].start + self.lines[-1].seconds if self.lines else 0.0)
-        if quiet < REMIND:
+        if quiet < ALSO:
             return ""
-        now = {name: float(level[min(int(clock * TICKS), len(level) - 1)]) for name, level in self.levels.items()}
+        now = {name: self._now(name, clock) for name in self.levels}
+        missed = [_Happening(clock, "arrive", n, v) for n, v in now.items() if v >= ENTER and n not in self.told]
+        if missed or quiet < REMIND:
+            return self._arrivals(missed, clock)
         present = [name for name, level in now.items() if level >= STRONG]
         for name in sorted(present, key=lambda name: (self.told.get(name, -1.0), -now[name])):
             self.told[name] = clock

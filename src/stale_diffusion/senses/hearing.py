@@ -9,8 +9,10 @@ Shapes: T samples, F frames, K bands, Z zones, N tokens, D bits.
 
 from __future__ import annotations
 
+import zlib
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -18,18 +20,24 @@ from numpy.typing import NDArray
 
 from stale_diffusion.errors import StaleError
 from stale_diffusion.senses.base import SEGMENT_SECONDS, Bits, Sense, Stream, Values
-from stale_diffusion.senses.transform import LevelCode, Tensors, codec_weights
+from stale_diffusion.senses.transform import LevelCode, Tensors, codec_weights, gray_decode, gray_encode, quantise
 
 RATE = 24_000
 SAMPLES = RATE * SEGMENT_SECONDS
 HOP, WINDOW, FFT = 250, 500, 512
 FRAMES = 12  # frames a token
-TOKENS = SAMPLES // (HOP * FRAMES)
+TOKEN = HOP * FRAMES  # samples a token
+TOKENS = SAMPLES // TOKEN
 BANDS = 48
-FLOOR = -96.0  # dB; full scale is a sine of amplitude 1
-SILENCE = -84.0  # dB, below which a band is decoded as nothing at all
+ZONES = 16  # three bands each
+SHARE_BITS, PLACE_BITS = 2, 6  # of a zone's sinusoid: how strong once a token, where twice a token
+TONE_BITS = ZONES * (SHARE_BITS + 2 * PLACE_BITS)
+FLOOR = -96.0  # dB, nothing lower is told apart; full scale, a sine of amplitude 1, is 0
+SILENCE = -86.0  # dB, below which a band is decoded as nothing at all
 WIDTH = 768
+LEVEL_BITS = WIDTH - TONE_BITS
 
+_SHARES = np.array([0.0, 0.6, 0.95, 0.998], np.float32)  # of a zone's energy
 Array = NDArray[np.float32]
 
 
@@ -48,7 +56,7 @@ def _bands() -> Array:
 
 @lru_cache(maxsize=1)
 def _window() -> Array:
-    return np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)).astype(np.float32)
+    return (0.5 - 0.5 * np.cos(2 * np.pi * (np.arange(WINDOW) + 0.5) / WINDOW)).astype(np.float32)
 
 
 def spectra(sound: Array) -> NDArray[np.complex64]:
@@ -76,7 +84,7 @@ def resynthesise(spectra_FB: NDArray[np.complex64]) -> Array:
 
 def energies(spectra_FB: NDArray[np.complex64]) -> Array:
     """Energies of the bands (F, K): a sine of amplitude 1 has 1 in all."""
-    power = np.abs(spectra_FB) ** 2 * (4 / WINDOW / FFT)
+    power = np.abs(spectra_FB) ** 2 * (4 / FFT / np.sum(_window() ** 2))
     return np.asarray(power @ _bands().T, np.float32)
 
 
@@ -114,12 +122,99 @@ def find_tones(sound: Array) -> tuple[Array, Array]:
     power = np.abs(np.fft.rfft(frames * np.hanning(size).astype(np.float32), 2 * size)) ** 2
     bins = np.rint(zone_edges() * 2 * size / RATE).astype(int)
     share, place = np.zeros((2, len(power), ZONES), np.float32)
-    for z, (low, high) in enumerate(zip(bins[:-1], bins[1:], strict=True)):
+    rows = np.arange(len(power))
+    for z, (low, high) in enumerate(pairwise(bins)):
         peak = low + power[:, low:high].argmax(1)
-        lobe = np.clip(peak[:, None] + np.arange(-4, 5), low, high - 1)
-        inside = np.take_along_axis(power, np.unique(lobe) if False else lobe, 1).sum(1)
+        summit = (power[rows, peak] >= power[rows, peak - 1]) & (power[rows, peak] >= power[rows, peak + 1])
+        lobe = peak[:, None] + np.arange(-4, 5)
+        inside = np.where((lobe >= low) & (lobe < high), np.take_along_axis(power, lobe, 1), 0).sum(1)
         ratio = inside / np.maximum(power[:, low:high].sum(1), 1e-20)
         chance = min(0.95, 9 * np.log(high - low) / (high - low))  # what the highest peak of noise holds
-        share[:, z] = np.clip((ratio - chance) / (1 - chance), 0, 1)
+        share[:, z] = summit * np.clip((ratio - chance) / (1 - chance), 0, 1)
         place[:, z] = (peak + 0.5 - low) / (high - low)
     return share, place
+
+
+def encode_tones(sound: Array) -> Bits:
+    """Sound (N * 3000,) -> (N, 224): for each zone its share, and where it is tonal the place early and late."""
+    share, place = find_tones(sound)
+    level = quantise(share.reshape(-1, 2, ZONES).mean(1), _SHARES)
+    cell = (place * 2**PLACE_BITS).astype(np.int64).reshape(-1, 2, ZONES).swapaxes(1, 2)
+    cell = np.where(level[..., None] > 0, cell, 0)
+    bits = np.concatenate([gray_encode(level, SHARE_BITS), gray_encode(cell, PLACE_BITS).reshape(*level.shape, -1)], -1)
+    return bits.reshape(len(level), TONE_BITS)
+
+
+def carrier(tones: Bits, rng: np.random.Generator) -> Array:
+    """What is to be shaped: white noise, and in tonal zones a sinusoid above it, (N, 224) -> (N * 3000,)."""
+    parts = tones.reshape(len(tones), ZONES, -1)
+    level = gray_decode(parts[..., :SHARE_BITS])
+    cell = gray_decode(parts[..., SHARE_BITS:].reshape(len(tones), ZONES, 2, PLACE_BITS))
+    place = ((cell + 0.5) / 2**PLACE_BITS).swapaxes(1, 2).reshape(-1, ZONES)
+    edges = zone_edges()
+    hertz = edges[:-1] + place * np.diff(edges)
+    n, half = len(tones) * HOP * FRAMES, HOP * FRAMES // 2
+    at, middles = np.arange(n), (np.arange(len(hertz)) + 0.5) * half
+    sound = rng.standard_normal(n).astype(np.float32)
+    for z in np.flatnonzero(level.any(0)):
+        ratio = _SHARES[level[:, z]] / (1 - _SHARES[level[:, z]])  # of sinusoid to noise, in the sinusoid's own band
+        amplitude = np.sqrt(2 * ratio * _noise_in_band(hertz[:, z]).reshape(-1, 2).mean(1))
+        phase = 2 * np.pi * np.cumsum(np.interp(at, middles, hertz[:, z])) / RATE + rng.uniform(0, 2 * np.pi)
+        sound += (np.interp(at, (np.arange(len(level)) + 0.5) * 2 * half, amplitude) * np.sin(phase)).astype(np.float32)
+    return sound
+
+
+def _noise_in_band(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The power of unit white noise in the bands about a frequency."""
+    width = np.gradient(_centres())
+    return np.interp(hertz, _centres(), width) * 2 / RATE
+
+
+@final
+class Hearing(Sense):
+    """Sound, float32 mono (T,) in [-1, 1] at 24 kHz; 6 kbit/s.
+
+    Args:
+        tensors: fitted tables; those that ship, if None.
+    """
+
+    name = "hearing"
+    unit = "full scale"
+    rate = Fraction(RATE)
+    channels = ("mono",)
+    streams = (Stream("hearing", TOKENS, WIDTH, (TOKENS, 1, 1)),)
+
+    def __init__(self, tensors: Tensors | None = None) -> None:
+        tensors = codec_weights() if tensors is None else tensors
+        self._mean = tensors["hearing.mean"].astype(np.float32)
+        self._basis = tensors["hearing.basis"].astype(np.float32)
+        self._levels = LevelCode.load(tensors, "hearing")
+
+    def encode(self, values: Values) -> dict[str, Bits]:
+        """Sound (S * 96000,) -> hearing (S, 32, 768)."""
+        if values.ndim != 1 or len(values) % SAMPLES or not np.isfinite(values).all():
+            what = f"this sound cannot be encoded: {values.dtype} {values.shape}"
+            raise StaleError(what, f"hearing takes finite mono samples (S * {SAMPLES},)", usage=True)
+        segments = np.asarray(values, np.float32).reshape(-1, SAMPLES)
+        parts = [self._encode(sound) for sound in segments]
+        return {"hearing": np.stack([np.empty((TOKENS, WIDTH), np.int8), *parts])[1:]}
+
+    def _encode(self, sound: Array) -> Bits:
+        levels = decibels(energies(spectra(sound))).reshape(TOKENS, -1)
+        return np.concatenate([self._levels.encode((levels - self._mean) @ self._basis.T), encode_tones(sound)], -1)
+
+    def decode(self, bits: dict[str, Bits]) -> Array:
+        """Hearing (S, 32, 768) -> sound (S * 96000,); the same bits give the same sound."""
+        parts = [self._decode(segment) for segment in bits["hearing"]]
+        return np.concatenate([np.empty(0, np.float32), *parts])
+
+    def _decode(self, bits: Bits) -> Array:
+        levels = (self._levels.decode(bits[:, :LEVEL_BITS]) @ self._basis + self._mean).reshape(-1, BANDS)
+        rng = np.random.default_rng(zlib.crc32(np.packbits(bits > 0).tobytes()))
+        return limit(shape(carrier(bits[:, LEVEL_BITS:], rng), levels))
+
+
+def limit(sound: Array) -> Array:
+    """Leave samples below 0.9 alone and bend the rest to stay below 1."""
+    over = np.maximum(np.abs(sound) - 0.9, 0)
+    return np.asarray(np.sign(sound) * (np.minimum(np.abs(sound), 0.9) + 0.1 * np.tanh(over / 0.1)), np.float32)

@@ -1,12 +1,13 @@
 """Touch: vibration at two places of the body, warmth and wind, at 64 Hz.
 
 Vibration is coded as the square root of its amplitude (felt magnitude grows about so: Verrillo 1969, exponent 0.5-0.9)
-and the logarithm of its frequency, half a second of one of them a token; warmth and wind share a token a second.
+and the logarithm of its frequency, half a second of one of them a token; warmth and wind share a token a segment.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -23,8 +24,9 @@ WIND = (0.0, 20.0)  # metres a second
 
 _STEP = 0.77 * LEVEL  # so that 32 rounded coefficients together stay under a level
 _VIBRATION = BlockCode(32, (8, 7, 7, 7, 6, 6, 6, 6, 6, 6, 6, 6, *(5,) * 19, 4), _STEP)
-_TEMPERATURE = BlockCode(64, (9, 5, 4), _STEP)
-_WIND = BlockCode(64, (9, 7, 6, 6, 5, 5), _STEP)
+_TEMPERATURE = BlockCode(256, (9, 7, 5, 5, 4, 4, 3, 3), _STEP)
+_WIND = BlockCode(256, (9, 8, 7, 6, 6, 5, 4, 4, 4, 4, 4, 3), _STEP)
+_JOIN = 0.5 + 0.5 * np.cos(np.pi * np.arange(RATE) / RATE)  # a second over which a gap between two segments closes
 
 
 def to_unit(values: Values) -> NDArray[np.float64]:
@@ -56,14 +58,14 @@ class Touch(Sense):
     channels = ("seat_amplitude", "back_amplitude", "frequency", "temperature", "wind")
     streams = (
         Stream("touch.vibration", 24, _VIBRATION.width, (8, 1, 3), kinds=3),
-        Stream("touch.air", 4, _TEMPERATURE.width + _WIND.width, (4, 1, 1)),
+        Stream("touch.air", 1, _TEMPERATURE.width + _WIND.width, (1, 1, 1)),
     )
 
     def encode(self, values: Values) -> dict[str, Bits]:
-        """(S * 256, 5) -> touch.vibration (S, 24, D), touch.air (S, 4, D); in order of time, then of channel."""
+        """(S * 256, 5) -> touch.vibration (S, 24, D), touch.air (S, 1, D); in order of time, then of channel."""
         unit = to_unit(values).reshape(-1, self.samples, 5)
         vibration = unit[..., :3].reshape(-1, 8, 32, 3).swapaxes(2, 3).reshape(-1, 24, 32)
-        air = unit[..., 3:].reshape(-1, 4, 64, 2)
+        air = unit[:, None, :, 3:]
         parts = _TEMPERATURE.encode(air[..., 0]), _WIND.encode(air[..., 1])
         return {"touch.vibration": _VIBRATION.encode(vibration), "touch.air": np.concatenate(parts, -1)}
 
@@ -71,7 +73,10 @@ class Touch(Sense):
         """The inverse of `encode`, within one level."""
         vibration = _VIBRATION.decode(bits["touch.vibration"]).reshape(-1, 8, 3, 32).swapaxes(2, 3).reshape(-1, 3)
         warmth, wind = np.split(bits["touch.air"], [_TEMPERATURE.width], -1)
-        air = np.stack([_TEMPERATURE.decode(warmth).ravel(), _WIND.decode(wind).ravel()], -1)
+        air = np.concatenate([_TEMPERATURE.decode(warmth), _WIND.decode(wind)], 1).swapaxes(1, 2)  # (S, 256, 2)
+        for before, after in pairwise(air):
+            after[:RATE] += (before[-1] - after[0]) * _JOIN[:, None]
+        air = np.clip(air, 0, 1).reshape(-1, 2)
         return from_unit(np.concatenate([vibration, air], -1))
 
 

@@ -3,7 +3,7 @@
 A batch is one job, so that its tensors are rectangular:
   dream     scene, touch, smell and taste (what a performed movie is made of)
   all       these and sight.coarse and hearing
-  complete  sight.coarse and hearing without a scene, as a real clip comes
+  complete  sight.coarse and hearing without a scene, as a real clip comes; what a clip lacks is stale and not asked for
   paint     all, and the sight.fine tokens of one moment
 
 The order of examples, their staleness and every flip follow from (seed, step) alone: a run that is resumed at a step
@@ -48,6 +48,7 @@ class Batch:
     Args:
         now, past: tokens of this segment, gone stale, and of the one before, as they are.
         truth: {stream: (B, L, D)} what `now` was.
+        known: {stream: (B,)} whether an example has that stream; where not, its truth is noise.
         captions: (B,) plots; hidden ones are empty.
         label: (B,) +1 where senses and plot belong together, -1 where not (eq. 3).
     """
@@ -55,6 +56,7 @@ class Batch:
     now: dict[str, Tokens]
     past: dict[str, Tokens]
     truth: dict[str, Tensor]
+    known: dict[str, Tensor]
     captions: list[str]
     label: Tensor
 
@@ -80,8 +82,17 @@ class Corpus:
         return [i for i, bits in enumerate(self.packed) if wanted <= bits.keys()]
 
     def bits(self, example: int, stream: str, segment: int) -> np.ndarray:
-        """(L, D) in {-1, +1}."""
+        """(L, D) in {-1, +1}; all -1 where the example does not have the stream."""
+        if stream not in self.packed[example]:
+            return np.full(self.shapes[stream], -1, np.int8)
         return np.unpackbits(self.packed[example][stream][segment], axis=-1).astype(np.int8) * 2 - 1
+
+    def clips(self) -> list[int]:
+        """The examples without a scene that have something to go by and something to learn."""
+        def useful(bits: dict[str, np.ndarray]) -> bool:
+            return any(n in bits for n in SENSED) and any(n in bits for n in ("touch.vibration", "smell"))
+
+        return [i for i, bits in enumerate(self.packed) if "scene" not in bits and useful(bits)]
 
     def segments(self, example: int) -> int:
         """How many segments an example has."""
@@ -102,10 +113,14 @@ class Sampler:
         self.corpus, self.batch, self.seed = corpus, batch, seed
         self.jobs = {job: share for job, share in mix.items() if share > 0}
         self.eligible = {job: corpus.having(JOBS[job]) for job in self.jobs}
+        if "complete" in self.eligible:
+            self.eligible["complete"] = _balanced(self.eligible["complete"], corpus.clips())
         for job, found in self.eligible.items():
             if not found:
                 raise StaleError(f"No example has what the job {job!r} needs.", f"It reads {', '.join(JOBS[job])}.",
                                  "Set its share in [train.mix] to 0, or add rendered clips.")  # fmt: skip
+
+        self.longer = {job: [i for i in found if corpus.segments(i) > 1] for job, found in self.eligible.items()}
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
@@ -113,9 +128,10 @@ class Sampler:
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         shares = np.array(list(self.jobs.values()))
         job = str(rng.choice(list(self.jobs), p=shares / shares.sum()))
-        has_past = rng.random() >= _FIRST
-        chosen = rng.choice(self.eligible[job], self.batch)
-        segment = [int(rng.integers(int(has_past), max(self.corpus.segments(i), 1 + has_past))) for i in chosen]
+        has_past = rng.random() >= _FIRST and len(self.longer[job]) > 0
+        pool = self.longer[job] if has_past else self.eligible[job]
+        chosen = rng.choice(pool, self.batch)
+        segment = [int(rng.integers(int(has_past), self.corpus.segments(i))) for i in chosen]
         group = int(rng.integers(6))
         index = {name: torch.arange(self.corpus.shapes[name][0]) for name in JOBS[job]}
         if job == "paint":
@@ -123,10 +139,10 @@ class Sampler:
         truth = {name: self._gather(chosen, name, segment, index[name]) for name in JOBS[job]}
         past = {}
         if has_past:
-            before = [s - 1 for s in segment]
             kept = {name: index[name] for name in JOBS[job] if name != "sight.fine"}
-            past = {n: self._gather(chosen, n, before, i) for n, i in kept.items()}
+            past = {n: self._gather(chosen, n, [s - 1 for s in segment], i) for n, i in kept.items()}
         captions = ["" if rng.random() < _NO_PLOT else self.corpus.captions[i] for i in chosen]
+        known = {n: torch.tensor([n in self.corpus.packed[i] for i in chosen]) for n in JOBS[job]}
         label = self._mismatch(rng, truth, captions)
         staleness = _staleness(rng, truth, self.batch)
         now = {}
@@ -134,9 +150,11 @@ class Sampler:
             t_BL = staleness[name][:, None].repeat(1, bits.shape[1])
             if name == "scene" and past:  # a movie that goes on stays where it is: place, variant and hour are given
                 t_BL[torch.from_numpy(rng.random(self.batch) < _STAYS), 0] = 0
+            t_BL[~known[name]] = 1.0
             now[name] = Tokens(corrupt(bits, t_BL[..., None], generator), t_BL, index[name])
-        given = {n: Tokens(b, torch.zeros(b.shape[:2]), index[n]) for n, b in past.items()}
-        return Batch(now, given, truth, captions, label)
+        lacking = {n: (~known[n]).double()[:, None].repeat(1, len(index[n])) for n in past}
+        before = {n: Tokens(corrupt(b, lacking[n][..., None], generator), lacking[n], index[n]) for n, b in past.items()}
+        return Batch(now, before, truth, known, captions, label)
 
     def _gather(self, chosen: np.ndarray, name: str, segments: list[int], index: Tensor) -> Tensor:
         rows = [self.corpus.bits(i, name, s)[index.numpy()] for i, s in zip(chosen, segments, strict=True)]
@@ -157,6 +175,13 @@ class Sampler:
                 if name.split(".")[0] == what:
                     truth[name][b] = originals[name][other]
         return label
+
+
+def _balanced(dreams: list[int], clips: list[int]) -> list[int]:
+    """Dreams and clips in equal parts, whatever there are of each."""
+    if not dreams or not clips:
+        return dreams or clips
+    return dreams * max(1, len(clips) // len(dreams)) + clips * max(1, len(dreams) // len(clips))
 
 
 def _staleness(rng: np.random.Generator, truth: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:

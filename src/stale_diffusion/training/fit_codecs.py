@@ -1,4 +1,4 @@
-"""Fit the tables of the sight and hearing codecs: `python -m stale_diffusion.training.fit_codecs CLIPS OUT.safetensors`.
+"""Fit the sight and hearing codecs: `python -m stale_diffusion.training.fit_codecs CLIPS OUT.safetensors`.
 
 CLIPS holds manifest.csv (file, licence, source_repo, source_path), real/, photo-moves/ and sounds/. Whole recordings
 are held out (`held_out`), clips under a share-alike licence are left out, and Dreamscapes and dead leaves are added.
@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from stale_diffusion import scene
 from stale_diffusion.dreamscapes import perform
 from stale_diffusion.errors import StaleError
-from stale_diffusion.media import read_frames, read_sound
+from stale_diffusion.media import probe, read_frames, read_sound
 from stale_diffusion.senses import hearing, sight
 from stale_diffusion.senses.transform import ClassCode, LevelCode
 
@@ -158,4 +158,55 @@ def fit_sight(movies: list[Frames]) -> dict[str, NDArray[np.generic]]:
         own = own[rng.choice(len(own), min(share, len(own)), replace=False)]
         parts.append(own * np.where(rng.random((len(own), 1)) < 0.5, 1, parity))
     fine = fit_fine(rng.permutation(np.concatenate(parts)), zone // (3 * sight.ZONE**2) > 0)
-    return tensors | coarse.tensors("sight.coarse") | {"sight.fine.zone": zone.astype(np.int32)} | fine.tensors("sight.fine")
+    return (
+        tensors
+        | coarse.tensors("sight.coarse")
+        | {"sight.fine.zone": zone.astype(np.int32)}
+        | fine.tensors("sight.fine")
+    )
+
+
+def sounds(clips: Path) -> Iterator[Array]:
+    """All sounds to fit the hearing codec on, in whole tokens."""
+    for row in manifest(clips):
+        if held_out(row) or "SA" in row["licence"] or row["file"].startswith("photo-moves"):
+            continue
+        if probe(clips / row["file"]).audio:
+            sound = np.concatenate(list(read_sound(clips / row["file"], hearing.RATE, 1)))[:, 0]
+            yield sound[: len(sound) // hearing.TOKEN * hearing.TOKEN]
+
+
+def fit_hearing(recordings: list[Array]) -> dict[str, NDArray[np.generic]]:
+    """All tensors of the hearing codec; each recording at two loudnesses, and some silence with edges in it."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for sound in recordings:
+        for _ in range(2):
+            heard = sound * 10 ** (rng.uniform(-30, 6) / 20)
+            start, stop = np.sort(rng.integers(0, len(sound), 2))
+            heard[start : min(stop, start + hearing.TOKEN * 3)] = 0
+            parts.append(hearing.decibels(hearing.energies(hearing.spectra(heard.astype(np.float32)))))
+    patches = np.concatenate([p.reshape(-1, hearing.FRAMES * hearing.BANDS) for p in parts])
+    mean = patches.mean(0)
+    centred = patches - mean
+    basis = np.linalg.eigh(centred.T @ centred)[1][:, ::-1].T.astype(np.float16).astype(np.float32)
+    sample = rng.permutation(len(centred))[:20_000]
+    code, kept = LevelCode.fit(centred[sample] @ basis[:420].T, hearing.LEVEL_BITS, 8)
+    tensors = {"hearing.mean": mean.astype(np.float32), "hearing.basis": basis[kept].astype(np.float16)}
+    return tensors | code.tensors("hearing")
+
+
+def main() -> None:
+    """CLIPS OUT.safetensors"""
+    if len(sys.argv) != 3:
+        sys.exit("usage: python -m stale_diffusion.training.fit_codecs CLIPS OUT.safetensors")
+    clips, out = Path(sys.argv[1]), Path(sys.argv[2])
+    dreamt = [dream(name, 1000 + i)[1] for name in perform.BUILT for i in range(DREAMS)]
+    tensors = fit_sight(gather(clips)) | fit_hearing([*sounds(clips), *dreamt])
+    part = out.with_name(out.name + ".part")
+    save_file(tensors, part)
+    os.replace(part, out)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,6 +24,7 @@ from stale_diffusion.training import checkpoint
 from stale_diffusion.training.config import Config, Train
 from stale_diffusion.training.data import Batch, Corpus, Sampler
 
+STREAM_WEIGHT = {"scene": 4.0}  # few bits, and they decide all the others; the rest weigh 1
 SCORE_WEIGHT = 0.05  # of the clip score's hinge beside the bits': y-hat must not pull on the senses
 
 
@@ -55,7 +56,8 @@ def losses(model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor]) -> tuple[
     together_B11 = (batch.label > 0).float()[:, None, None]  # bits of a mismatched clip teach nothing true
     out = {}
     for name, margin_BLD in margins.items():
-        wanted_BL1 = (batch.now[name].staleness > 0).float()[..., None] * together_B11
+        learnt_B11 = together_B11 * batch.known[name].float()[:, None, None]
+        wanted_BL1 = (batch.now[name].staleness > 0).float()[..., None] * learnt_B11
         loss_BLD = cr_hinge(margin_BLD, batch.truth[name].float()) * wanted_BL1
         out[name] = loss_BLD.sum() / (wanted_BL1.sum() * loss_BLD.shape[-1]).clamp(min=1)
     return out, hinge(score_B, batch.label).mean(), score_B
@@ -110,7 +112,8 @@ def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool
             opt.zero_grad(set_to_none=True)
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
             by_stream, score_loss, score_B = losses(model, batch, encode(batch.captions))
-        (torch.stack(list(by_stream.values())).sum() + SCORE_WEIGHT * score_loss).backward()
+        bits_loss = torch.stack([STREAM_WEIGHT.get(name, 1.0) * loss for name, loss in by_stream.items()]).sum()
+        (bits_loss + SCORE_WEIGHT * score_loss).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for opt in opts.values():
             opt.step()

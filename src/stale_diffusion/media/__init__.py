@@ -1,0 +1,30 @@
+"""Media files: probe, read, copy and write pictures, sound, subtitles and attachments. Nothing else imports av."""
+
+from stale_diffusion.media.reading import (
+    RGB,
+    AudioInfo,
+    Probe,
+    Sound,
+    VideoInfo,
+    packet_hashes,
+    probe,
+    read_attachments,
+    read_frames,
+    read_sound,
+)
+from stale_diffusion.media.writing import LANES, MovieWriter
+
+__all__ = [
+    "LANES",
+    "RGB",
+    "AudioInfo",
+    "MovieWriter",
+    "Probe",
+    "Sound",
+    "VideoInfo",
+    "packet_hashes",
+    "probe",
+    "read_attachments",
+    "read_frames",
+    "read_sound",
+]

@@ -1,0 +1,291 @@
+"""Writing movie files: encode or copy the picture and the sound, add touch, subtitle lanes and attachments."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Disposition, Stream
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from stale_diffusion.errors import StaleError
+from stale_diffusion.media.reading import EXACT, MAX_SECONDS, RGB, Sound, open_file, origin_of, packets_of, track_title
+
+# mbtree and the default quantiser flatten dither in dark gradients into bands; these keep it, at 10-14 times real time
+# (640x360, one core). Two threads always: the bytes must not depend on the machine.
+X264_PARAMS = "mbtree=0:aq-mode=3:aq-strength=1.3:chroma-qp-offset=-3"
+X264 = {"preset": "veryfast", "crf": "20", "threads": "2", "x264-params": X264_PARAMS}
+LANES = ("touch", "smell", "taste")  # titles of the tracks that this program adds
+LAYOUTS = {1: "mono", 2: "stereo"}
+CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")  # of the old file
+CONTAINERS = {".mkv": "matroska", ".mp4": "mp4"}
+
+
+class MovieWriter:
+    """Write one movie file: picture, sound, touch as vibration, subtitle lanes, attachments. A context manager.
+
+    Tracks go to PATH.tracks.part; `close` copies them once, with attachments and tags in front, to PATH.part, and
+    renames that. Any error or Ctrl-C removes both and leaves an older PATH as it was. Feed the tracks side by side, a
+    few seconds of each in turn: memory holds what lies between the slowest and the fastest.
+
+    Args:
+        path: .mkv, or .mp4 (which holds no attachments).
+        size: (width, height), even; None: no picture track of its own.
+        fps: frames a second.
+        sound_rate: Hz; None: no sound. sound_channels: 1 or 2.
+        touch_rate: Hz of the vibration track; None: none. touch_channels: 1 or 2.
+        subtitles: titles of the subtitle tracks.
+        copy_from: a file whose picture and sound are copied packet for packet, in place of `size` and `sound_rate`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        size: tuple[int, int] | None = None,
+        fps: Fraction = Fraction(24),
+        sound_rate: int | None = 48000,
+        sound_channels: int = 2,
+        touch_rate: int | None = None,
+        touch_channels: int = 2,
+        subtitles: Sequence[str] = LANES,
+        copy_from: str | Path | None = None,
+    ) -> None:
+        self.path = Path(path)
+        _check_target(self.path, size, copy_from)
+        self._kind = CONTAINERS[self.path.suffix.lower()]
+        self._stage, self._part = (self.path.with_name(self.path.name + end) for end in (".tracks.part", ".part"))
+        self._source = open_file(copy_from) if copy_from is not None else None
+        self._shift = origin_of(self._source) if self._source else Fraction(0)
+        self._copied: dict[int, Any] = {}
+        self._pending: Iterator[Packet[Any]] = iter(())
+        self._picture: Any = None
+        self._sound: Any = None
+        self._frames = self._sound_samples = self._touch_samples = 0
+        self._closed = False
+        self._tracks = self._create(self._stage)
+        try:
+            if self._source is not None:
+                self._copy_streams(self._source)
+            else:
+                self._picture = self._add_picture(size, Fraction(fps)) if size else None
+                self._sound = self._add_sound(sound_rate, sound_channels, "sound") if sound_rate else None
+            self._touch: Any = self._add_sound(touch_rate, touch_channels, "touch") if touch_rate else None
+            self._lanes = {name: self._add_lane(name) for name in subtitles}
+            self._next = next(self._pending, None)
+        except BaseException:
+            self.abort()
+            raise
+
+    def __enter__(self) -> MovieWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            self.abort()
+        elif not self._closed:
+            self.close()
+
+    def frame(self, rgb: RGB) -> None:
+        """Add one picture, uint8 (H, W, 3)."""
+        context = self._picture.codec_context
+        if rgb.shape != (context.height, context.width, 3):
+            raise ValueError(f"a picture must be ({context.height}, {context.width}, 3), not {rgb.shape}")
+        frame = VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC | EXACT,
+        )
+        frame.pts, frame.time_base = self._frames, 1 / context.framerate
+        self._frames += 1
+        self._mux(self._picture.encode(frame))
+
+    def sound(self, sound: Sound) -> None:
+        """Add sound, float32 (n, channels) in -1..1; beyond that it is clipped."""
+        self._mux(self._encode(self._sound, sound, self._sound_samples))
+        self._sound_samples += len(sound)
+
+    def touch(self, vibration: Sound) -> None:
+        """Add vibration, float32 (n, channels) in -1..1, at touch_rate."""
+        self._mux(self._encode(self._touch, vibration, self._touch_samples))
+        self._touch_samples += len(vibration)
+        self._copy_until(Fraction(self._touch_samples, self._touch.codec_context.sample_rate))
+
+    def subtitle(self, track: str, start: float, seconds: float, text: str) -> None:
+        """Add a line of a subtitle track; within a track in order of time."""
+        packet = Packet(_subtitle_payload(text, self._kind))
+        packet.stream, packet.time_base = self._lanes[track], Fraction(1, 1000)
+        packet.pts = packet.dts = round(start * 1000)
+        packet.duration = round(seconds * 1000)
+        self._copy_until(Fraction(packet.pts, 1000))
+        self._mux([packet])
+
+    def close(
+        self, attachments: Mapping[str, tuple[str, bytes]] | None = None, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Finish the file with attachments {name: (media type, bytes)} and tags, and put it in its place."""
+        try:
+            if attachments and self._kind != "matroska":
+                raise StaleError(f"{self.path} cannot hold attachments.", "MP4 has none", "name it .mkv", usage=True)
+            self._copy_until(Fraction(MAX_SECONDS))
+            for stream in filter(None, (self._picture, self._sound, self._touch)):
+                self._mux(stream.encode(None))
+            try:
+                self._tracks.close()
+                self._remux(attachments or {}, tags or {})
+                os.replace(self._part, self.path)
+            except (FFmpegError, OSError) as error:
+                raise self._failure(error) from error
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Leave nothing half-written; an older file at the path stays."""
+        self._closed = True
+        for container in filter(None, (self._tracks, self._source)):
+            with suppress(FFmpegError, OSError):
+                container.close()
+        for part in (self._stage, self._part):
+            part.unlink(missing_ok=True)
+
+    def _create(self, path: Path) -> OutputContainer:
+        # bitexact: no random identifiers; passthrough: the touch track must not become a default sound track
+        options = {"fflags": "+bitexact"}
+        options |= {"default_mode": "passthrough"} if self._kind == "matroska" else {"movflags": "+faststart"}
+        return av.open(str(path.absolute()), "w", format=self._kind, options=options)
+
+    def _add_picture(self, size: tuple[int, int], fps: Fraction) -> Any:
+        stream = self._tracks.add_stream("libx264", rate=fps, options={**X264, "g": str(round(4 * fps))})
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        context = stream.codec_context
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        stream.disposition = Disposition.default
+        return stream
+
+    def _add_sound(self, rate: int, channels: int, title: str) -> Any:
+        # FLAC: sample 0 is at time 0 in every container. Opus packets start at -7 ms and AAC packets at -21 ms, which
+        # moves all other tracks when a player or an export shifts the file to begin at 0.
+        stream = self._tracks.add_stream("flac", rate=rate)
+        stream.layout, stream.format = LAYOUTS[channels], "s16"
+        stream.metadata.update(_naming(title, "zxx"))  # zxx: no linguistic content
+        stream.disposition = Disposition.default if title == "sound" else Disposition(0)
+        return stream
+
+    def _add_lane(self, title: str) -> Stream:
+        stream = self._tracks.add_mux_stream("subrip" if self._kind == "matroska" else "mov_text")
+        stream.metadata.update(_naming(title, "eng"))
+        stream.time_base = Fraction(1, 1000)
+        return stream
+
+    def _copy_streams(self, source: InputContainer) -> None:
+        """Take over picture, sound, subtitles and tags, less cover images and the lanes that an earlier run added."""
+        for stream in source.streams:
+            wanted = stream.type in ("video", "audio", "subtitle") and not stream.disposition & Disposition.attached_pic
+            if not wanted or track_title(stream).lower() in LANES:
+                continue
+            codec = stream.codec_context.name if stream.codec_context else "unknown"
+            if codec in self._tracks.supported_codecs:
+                self._copied[stream.index] = _copy_stream(self._tracks, stream)
+            elif stream.type != "subtitle":
+                what = f"{self.path.suffix} cannot hold the {stream.type} track ({codec}) of {source.name}."
+                why = "tracks are copied, never re-encoded"
+                raise StaleError(what, why, "name the output .mkv, or convert the clip first")
+        if not self._copied:
+            raise StaleError(f"{source.name} holds neither picture nor sound.", "no track that can be copied")
+        self._tracks.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in CONTAINER_TAGS})
+        self._pending = packets_of(source, [stream for stream in source.streams if stream.index in self._copied])
+
+    def _copy_until(self, until: Fraction) -> None:
+        """Copy packets of the source up to a time, so that tracks stay side by side and memory small."""
+        while self._next is not None:
+            packet = self._next
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if stamp is not None and stamp * packet.time_base > until + self._shift:
+                return
+            if packet.size and stamp is not None:
+                shift = int(self._shift / packet.time_base)
+                packet.pts = packet.pts - shift if packet.pts is not None else None
+                packet.dts = packet.dts - shift if packet.dts is not None else None
+                packet.stream = self._copied[packet.stream.index]
+                self._mux([packet])
+            self._next = next(self._pending, None)
+
+    def _encode(self, stream: Any, sound: Sound, at: int) -> list[Packet[Any]]:
+        rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
+        if sound.ndim != 2 or sound.shape[1] != channels:
+            raise ValueError(f"sound must be (n, {channels}), not {sound.shape}")
+        if not len(sound):
+            return []
+        pcm = np.round(np.clip(sound, -1, 1) * 32767).astype(np.int16).reshape(1, -1)
+        frame = AudioFrame.from_ndarray(pcm, format="s16", layout=LAYOUTS[channels])
+        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        return list(stream.encode(frame))
+
+    def _mux(self, packets: Sequence[Packet[Any]]) -> None:
+        try:
+            self._tracks.mux(packets)
+        except (FFmpegError, OSError) as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: Exception) -> StaleError:
+        self.abort()
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return StaleError(f"{self.path} was not written: the disk is full.", mend="free some space")
+        return StaleError(f"{self.path} was not written.", str(error), "check the folder and the input")
+
+    def _remux(self, attachments: Mapping[str, tuple[str, bytes]], tags: Mapping[str, str]) -> None:
+        """Copy the finished tracks with attachments and tags in front: Matroska takes none after the first packet."""
+        with open_file(self._stage) as tracks, self._create(self._part) as out:
+            out.metadata.update({k: v for k, v in tracks.metadata.items() if k.lower() not in CONTAINER_TAGS})
+            out.metadata.update(tags)
+            streams = {s.index: _copy_stream(out, s) for s in tracks.streams}
+            for name, (mime, data) in attachments.items():
+                out.add_attachment(name, mime, data)
+            for packet in tracks.demux():
+                if packet.size:
+                    packet.stream = streams[packet.stream.index]
+                    out.mux([packet])
+
+
+def _check_target(path: Path, size: tuple[int, int] | None, copy_from: str | Path | None) -> None:
+    """Refuse what cannot be written, before any work."""
+    if path.suffix.lower() not in CONTAINERS:
+        raise StaleError(f"{path}: unknown kind of movie file.", "movies are .mkv or .mp4", "name it .mkv", usage=True)
+    if not path.absolute().parent.is_dir():
+        raise StaleError(f"the folder {path.parent} does not exist.", mend=f"mkdir -p {path.parent}", usage=True)
+    if path.is_dir():
+        raise StaleError(f"{path} is a folder.", mend="name a file in it", usage=True)
+    if size and (size[0] % 2 or size[1] % 2 or min(size) < 16):
+        why, even = "H.264 stores colour at half size", "x".join(str(max(16, side + side % 2)) for side in size)
+        raise StaleError(f"a picture of {size[0]}x{size[1]} cannot be written.", why, f"use {even}", usage=True)
+    if copy_from is not None and path.exists() and path.samefile(copy_from):
+        raise StaleError(f"{path} is the input itself.", mend="name another output", usage=True)
+
+
+def _copy_stream(out: OutputContainer, stream: Any) -> Any:
+    copy = out.add_stream_from_template(stream)
+    copy.metadata.update(_naming(track_title(stream), stream.language or "und"))
+    copy.disposition = stream.disposition
+    return copy
+
+
+def _naming(title: str, language: str) -> dict[str, str]:
+    return {"title": title, "handler_name": title, "language": language} if title else {"language": language}
+
+
+def _subtitle_payload(text: str, kind: str) -> bytes:
+    data = text.encode()
+    return data if kind == "matroska" else len(data).to_bytes(2, "big") + data

@@ -1,0 +1,125 @@
+"""Campfire: pure functions of scene and time, senses that agree, words that follow the scene."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from stale_diffusion.dreamscapes.campfire import HELD_OUT_WORDINGS, Campfire, part_of_day
+from stale_diffusion.dreamscapes.place import View
+from stale_diffusion.scene import Event, Segment, Stage, decode, encode, fit_curve
+from stale_diffusion.senses.smell import NOTES
+
+PLACE = Campfire()
+
+
+def scene(fire: float = 0.6, events: tuple[Event, ...] = (), hour: float = 0.95, variant: int = 40000) -> list[Segment]:
+    """Two segments with a steady fire; the events are in the first."""
+    first = PLACE.draw(np.random.default_rng(3), 1)[0]
+    curves = {"fire": fit_curve(np.full(16, fire)), "steam": fit_curve(np.full(16, 0.3))}
+    calm = replace(first, variant=variant, curves=curves, statics={**first.statics, "hour": hour}, events=())
+    return [replace(calm, events=events), calm]
+
+
+def test_a_scene_is_drawn_from_its_seed_and_survives_its_bits() -> None:
+    one, two = (PLACE.draw(np.random.default_rng(5), 4) for _ in range(2))
+    assert np.array_equal(encode(one), encode(two))
+    assert not np.array_equal(encode(one), encode(PLACE.draw(np.random.default_rng(6), 4)))
+    back = decode(encode(one))
+    assert [s.place for s in back] == [PLACE.name] * 4
+    assert [len(s.events) for s in back] == [len(s.events) for s in one]
+    assert back[0].curves["fire"] == pytest.approx(one[0].curves["fire"], abs=0.13)
+
+
+def test_all_hours_and_strengths_occur() -> None:
+    drawn = [PLACE.draw(np.random.default_rng(i), 1)[0] for i in range(150)]
+    assert {part_of_day(s.statics["hour"]) for s in drawn} == {"night", "dawn", "day", "dusk"}
+    means = [s.curves["fire"][0] / 4 for s in drawn]
+    assert min(means) < 0.15
+    assert max(means) > 0.85
+    assert all(0 <= e.time < 4 for s in drawn for e in s.events)
+
+
+def test_captions_say_how_big_the_fire_is_and_never_a_held_out_wording() -> None:
+    held = {text for text, _ in HELD_OUT_WORDINGS}
+    small, large = scene(0.08), scene(0.95)
+    rng = np.random.default_rng(0)
+    weak, strong = ({PLACE.caption(s, rng) for _ in range(300)} for s in (small, large))
+    assert not weak & strong
+    assert any("roaring" in text for text in strong)
+    assert not any("roaring" in text.lower() or "bonfire" in text.lower() for text in weak)
+    assert not any(word in text.lower() for text in weak | strong for word in ("daylight", "dawn", "dusk"))
+    assert len(weak | strong) > 300
+    assert not held & (weak | strong)
+
+
+def test_a_crack_is_felt_heard_and_smelt_when_it_happens() -> None:
+    stage = Stage(scene(0.4, (Event("crack", 2.0, 0.9),)))
+    quiet = Stage(scene(0.4))
+    t = np.arange(256) / 64
+    felt = (PLACE.touch(stage, t) - PLACE.touch(quiet, t))[:, 1]
+    assert felt[t < 2.0].max() == pytest.approx(0, abs=1e-9)
+    assert 2.0 <= t[felt.argmax()] < 2.05
+    heard = np.abs(PLACE.sound(stage, 0, 4 * 24000, 24000) - PLACE.sound(quiet, 0, 4 * 24000, 24000)).max(1)
+    assert heard[: int(1.999 * 24000)].max() < 1e-5
+    assert 2.0 <= heard.argmax() / 24000 < 2.05
+    resin = (PLACE.smell(stage, t) - PLACE.smell(quiet, t))[:, NOTES.index("resin")]
+    assert resin[t > 2.2].max() > 0.1
+    assert resin[t < 2].max() == 0
+
+
+def test_lanes_are_in_range_and_warmer_by_a_bigger_fire() -> None:
+    for seed in range(8):
+        stage, t = Stage(PLACE.draw(np.random.default_rng(seed), 3)), np.arange(24 * 32) / 64
+        touch, smell, taste = PLACE.touch(stage, t), PLACE.smell(stage, t), PLACE.taste(stage, t)
+        assert touch.shape == (768, 5)
+        assert smell.shape == (768, 24)
+        assert taste.shape == (768, 5)
+        assert all(np.isfinite(x).all() and x.min() >= 0 for x in (touch, smell, taste))
+        assert max(touch[:, :2].max(), smell.max(), taste.max()) <= 1
+        assert touch[:, 2].min() >= 20
+        assert touch[:, 2].max() <= 300
+    small, large = (PLACE.touch(Stage(scene(f)), np.array([1.0]))[0, 3] for f in (0.1, 0.9))
+    assert large > small + 8
+
+
+def test_sound_in_two_halves_is_the_sound_in_one() -> None:
+    stage = Stage(PLACE.draw(np.random.default_rng(2), 2))
+    whole = PLACE.sound(stage, 12000, 60000, 24000)
+    halves = np.concatenate([PLACE.sound(stage, 12000, 23456, 24000), PLACE.sound(stage, 35456, 36544, 24000)])
+    assert whole.shape == (60000, 2)
+    assert np.abs(whole - halves).max() < 1e-3
+    assert np.abs(whole).max() < 0.9
+
+
+def test_a_bonfire_is_louder_than_embers() -> None:
+    weak, strong = (np.sqrt((PLACE.sound(Stage(scene(f)), 0, 48000, 24000) ** 2).mean()) for f in (0.1, 0.9))
+    assert strong > 4 * weak
+    assert 0.02 < strong < 0.2
+
+
+def test_the_picture_is_a_function_of_time_alone_and_the_same_at_any_size() -> None:
+    stage = Stage(scene(0.7, (Event("crack", 1.0, 0.8),)))
+    small = PLACE.picture(stage, 1.3, View.whole(160, 96))
+    PLACE.picture(stage, 2.0, View.whole(160, 96))
+    assert torch.equal(small, PLACE.picture(stage, 1.3, View.whole(160, 96)))
+    assert small.shape == (96, 160, 3)
+    assert bool(torch.isfinite(small).all())
+    assert float(small.min()) >= 0
+    large = PLACE.picture(stage, 1.3, View.whole(320, 192)).unflatten(0, (96, 2)).unflatten(2, (160, 2)).mean((1, 3))
+    assert float((small - large).abs().mean()) < 0.12 * float(small.mean())
+
+
+def test_a_band_of_the_picture_is_that_band() -> None:
+    stage, view = Stage(scene()), View.whole(160, 96)
+    band = View(160, 96, 40, 20, view.device)
+    assert torch.allclose(PLACE.picture(stage, 0.5, band), PLACE.picture(stage, 0.5, view)[40:60], atol=1e-4)
+
+
+def test_the_fire_lights_the_ground() -> None:
+    weak, strong = (PLACE.picture(Stage(scene(f)), 0.5, View.whole(160, 96))[80:] for f in (0.1, 0.9))
+    assert float(strong.mean()) > 3 * float(weak.mean())
+    assert float(strong[..., 0].mean()) > 2 * float(strong[..., 2].mean())

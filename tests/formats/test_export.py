@@ -1,0 +1,72 @@
+"""Export, sidecars and attachments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stale_diffusion import timeline
+from stale_diffusion.errors import StaleError
+from stale_diffusion.formats import export
+from stale_diffusion.movie import Movie
+
+
+def test_export_writes_everything(movie: Movie, tmp_path: Path) -> None:
+    paths = export.export(movie, tmp_path / "new" / "folder")
+    assert [path.name.removeprefix("movie.") for path in paths] == list(export.FORMATS)
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == sorted(p.name for p in paths)
+    for path in paths:
+        if path.suffix in (".json", ".hjif", ".ahap", ".haptic"):
+            json.loads(path.read_text("utf-8"))
+    assert timeline.from_json(paths[0].read_bytes())[0] == movie.seconds
+
+
+@pytest.mark.parametrize(
+    ("asked", "names"),
+    [
+        (["hjif"], ["movie.hjif"]),
+        (["sem", ".AROMA"], ["movie.sem.xml", "movie.aroma.json"]),
+        (["srt"], ["movie.smell.srt", "movie.taste.srt", "movie.touch.srt"]),
+        (["timeline.json"], ["movie.timeline.json"]),
+    ],
+)
+def test_some_formats(movie: Movie, tmp_path: Path, asked: list[str], names: list[str]) -> None:
+    assert [path.name for path in export.export(movie, tmp_path, asked)] == names
+
+
+def test_unknown_format_is_refused(movie: Movie, tmp_path: Path) -> None:
+    with pytest.raises(StaleError, match="docx"):
+        export.export(movie, tmp_path, ["docx"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_what_there_is(movie: Movie, tmp_path: Path) -> None:
+    del movie.tracks["touch"], movie.tracks["smell"]
+    movie.recipe = None
+    assert [path.name for path in export.export(movie, tmp_path)] == ["movie.timeline.json", "movie.taste.srt"]
+
+
+def test_folder_that_is_a_file(movie: Movie, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(StaleError):
+        export.export(movie, tmp_path / "taken")
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_nothing_half_written(tmp_path: Path) -> None:
+    with pytest.raises(StaleError, match="not written"):
+        export.write_atomically(tmp_path / "absent" / "x.json", [b"{}"])
+    (tmp_path / "x.json").mkdir()
+    with pytest.raises(StaleError):
+        export.write_atomically(tmp_path / "x.json", [b"{}"])
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_attachments_are_named_after_the_movie(movie: Movie) -> None:
+    files = export.attachments(movie)
+    assert list(files)[:3] == ["timeline.json", "recipe.json", "movie.hjif"]
+    assert not any(name.endswith(".srt") for name in files)  # subtitles are tracks there
+    movie.recipe = None
+    assert "recipe.json" not in export.attachments(movie)

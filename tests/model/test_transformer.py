@@ -1,0 +1,94 @@
+"""The denoiser: shapes, the channel's own answer before training, and what it must not depend on."""
+
+import pytest
+import torch
+
+from stale_diffusion.channel import COSINE
+from stale_diffusion.hinge import probability
+from stale_diffusion.model.plot import PIECES, PlotEncoder
+from stale_diffusion.model.transformer import Denoiser, Shape, Tokens, attend, fixed_vector, whole
+
+STREAMS = {"scene": (6, 16, 6), "touch.vibration": (4, 8, 2), "sight.fine": (8, 8, 1)}
+
+
+def network(trained: bool = True) -> Denoiser:
+    torch.manual_seed(0)
+    model = Denoiser(Shape(32, 2, 2, STREAMS))
+    if trained:  # as if: before training the heads are zero
+        for port in model.write.values():
+            torch.nn.init.normal_(port.weight, std=0.1)
+    return model.eval()
+
+
+def tokens(name: str, t: float, batch: int = 2, seed: int = 0) -> Tokens:
+    length, width, _ = STREAMS[name]
+    generator = torch.Generator().manual_seed(seed)
+    bits = torch.randint(0, 2, (batch, length, width), generator=generator) * 2 - 1
+    return whole(bits.to(torch.int8), torch.full((batch, length), t))
+
+
+PLOT = (torch.zeros(2, 1 + PIECES, 128), torch.zeros(2, 1 + PIECES, dtype=torch.bool))
+
+
+def test_before_training_each_bit_says_what_the_channel_says_of_it() -> None:
+    x = tokens("scene", 0.4)
+    margins, _ = network(trained=False)({"scene": x}, {}, PLOT)
+    rho = COSINE.rho(torch.tensor(0.4, dtype=torch.float64))
+    assert torch.allclose(probability(margins["scene"]), (1 + rho * x.bits) / 2, atol=1e-6)
+
+
+def test_any_subset_of_streams_and_tokens_is_read_and_answered() -> None:
+    model = network()
+    some = Tokens(torch.ones(2, 3, 8), torch.full((2, 3), 0.5), torch.tensor([1, 5, 6]))
+    margins, score = model({"touch.vibration": tokens("touch.vibration", 0.5), "sight.fine": some}, {}, PLOT)
+    assert {n: tuple(m.shape) for n, m in margins.items()} == {"touch.vibration": (2, 4, 8), "sight.fine": (2, 3, 8)}
+    assert score.shape == (2,)
+
+
+def test_the_order_of_streams_does_not_matter_but_past_and_plot_do() -> None:
+    model = network()
+    a, b = tokens("scene", 0.5), tokens("touch.vibration", 0.3)
+    one = model({"scene": a, "touch.vibration": b}, {}, PLOT)[0]["scene"]
+    other = model({"touch.vibration": b, "scene": a}, {}, PLOT)[0]["scene"]
+    assert torch.allclose(one, other, atol=1e-5)
+    after = model({"scene": a, "touch.vibration": b}, {"scene": tokens("scene", 0.0, seed=3)}, PLOT)[0]["scene"]
+    assert not torch.allclose(one, after, atol=1e-3)
+    plotted = model({"scene": a, "touch.vibration": b}, {}, PlotEncoder()(["rain", "fire"]))[0]["scene"]
+    assert not torch.allclose(one, plotted, atol=1e-3)
+
+
+def test_a_wholly_stale_bit_has_no_say() -> None:
+    model = network()
+    one, other = (model({"scene": tokens("scene", 1.0, seed=s)}, {}, PLOT)[0]["scene"] for s in (0, 1))
+    assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_attention_written_out_is_the_fused_one() -> None:
+    q, k, v = torch.randn(3, 2, 2, 5, 8).unbind(0)
+    mask = torch.tensor([[True] * 5, [True, True, False, True, False]])[:, None, None]
+    with torch.no_grad():
+        fused = attend(q, k, v, mask)
+    assert torch.allclose(attend(q, k, v, mask), fused, atol=1e-6)
+
+
+def test_the_crying_joy_token_is_fixed_and_its_code_point_s_own() -> None:
+    model = network()
+    assert "crying_joy" not in dict(model.named_parameters())
+    assert torch.equal(model.crying_joy, fixed_vector(0x1F602, 32))
+    assert fixed_vector(0x1F602, 32).norm() == pytest.approx(32**0.5)
+    assert not torch.allclose(fixed_vector(0x1F602, 32), fixed_vector(0x1F644, 32))
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    model = network()
+    now = {n: tokens(n, 0.5) for n in STREAMS}
+    margins, score = model(now, {"scene": tokens("scene", 0.0)}, PlotEncoder()(["a", "shore at night"]))
+    (sum(m.square().mean() for m in margins.values()) + score.square().mean()).backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_plots_of_any_kind_are_read() -> None:
+    vectors, mask = PlotEncoder()(["", "Rain on a tin roof", "雨" * 50_000, "\x00 \ud7ff 🤪", "rain on a tin roof"])
+    assert not mask[0].any() and mask[1].any()
+    assert torch.isfinite(vectors).all()
+    assert torch.equal(vectors[1], vectors[4])

@@ -1,0 +1,140 @@
+"""Training: batches that follow from (seed, step), checkpoints that survive, and a resumed run that is the same run."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stale_diffusion.clips.shards import Example
+from stale_diffusion.dreamscapes.corpus import clip
+from stale_diffusion.errors import StaleError
+from stale_diffusion.model.weights import read_model, write_model
+from stale_diffusion.training import checkpoint
+from stale_diffusion.training.config import Config, Data, Model, Train, load_config
+from stale_diffusion.training.data import Corpus, Sampler
+from stale_diffusion.training.loop import train
+
+TINY = Train(steps=6, batch=4, warmup=2, log_steps=1, mix={"dream": 1.0})
+
+
+@pytest.fixture(scope="module")
+def examples() -> list[Example]:
+    return [clip(i, seed=3, segments=2, rendered=False) for i in range(8)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def tiny(**changes: object) -> Config:
+    return Config("tiny", Data(), Model(32, 1, 2), Train(**{**TINY.__dict__, **changes}))  # type: ignore[arg-type]
+
+
+def test_a_clip_of_the_corpus_follows_from_its_seed_and_index(examples: list[Example]) -> None:
+    again = clip(5, seed=3, segments=2, rendered=False)
+    assert again.caption == examples[5].caption
+    assert all(np.array_equal(again.bits[n], b) for n, b in examples[5].bits.items())
+    assert clip(5, seed=4, segments=2, rendered=False).caption != again.caption
+
+
+def test_a_batch_follows_from_seed_and_step_and_given_bits_are_true(examples: list[Example]) -> None:
+    sampler = Sampler(Corpus(examples), {"dream": 1.0}, 16, seed=1)
+    for step in range(6):
+        one, other = sampler(step), Sampler(Corpus(examples), {"dream": 1.0}, 16, seed=1)(step)
+        assert one.captions == other.captions
+        for name, tokens in one.now.items():
+            assert torch.equal(tokens.bits, other.now[name].bits)
+            given = tokens.staleness == 0
+            assert torch.equal(tokens.bits[given], one.truth[name][given])
+    assert sampler(0).captions != sampler(1).captions
+
+
+def test_bits_are_as_stale_as_their_tokens_say(examples: list[Example]) -> None:
+    sampler = Sampler(Corpus(examples), {"dream": 1.0}, 64, seed=2)
+    batch = sampler(0)
+    tokens, truth = batch.now["touch.vibration"], batch.truth["touch.vibration"]
+    agree = (tokens.bits * truth).double().mean(-1).mean(-1)
+    expected = torch.sin((1 - tokens.staleness[:, 0]) * torch.pi / 2)
+    assert torch.allclose(agree, expected, atol=0.08)
+
+
+def test_clips_without_a_scene_or_a_sense_are_learnt_from_where_they_can(examples: list[Example]) -> None:
+    bits = {n: b for n, b in examples[0].bits.items() if n != "scene"}
+    bits |= {"hearing": np.ones((2, 3, 8), np.int8), "sight.coarse": np.ones((2, 3, 8), np.int8)}
+    silent = {n: b for n, b in bits.items() if n not in ("hearing", "touch.vibration", "touch.air")}
+    clips = [Example(f"clip-{i}", "a clip", None, b) for i, b in enumerate((bits, silent))]
+    batch = Sampler(Corpus(clips), {"complete": 1.0}, 16, seed=0)(0)
+    lacking = ~batch.known["touch.vibration"]
+    assert lacking.any() and not lacking.all()
+    assert torch.all(batch.now["touch.vibration"].staleness[lacking] == 1)
+
+
+def test_a_job_without_examples_is_refused(examples: list[Example]) -> None:
+    with pytest.raises(StaleError, match="paint"):
+        Sampler(Corpus(examples), {"paint": 1.0}, 4, seed=0)
+
+
+def test_a_run_that_is_stopped_and_resumed_is_the_same_run(examples: list[Example], tmp_path: Path) -> None:
+    corpus = Corpus(examples)
+    list(train(tiny(), corpus, tmp_path / "whole", lambda: False))
+    for stop in (2, 5):  # stopped after step 2, and again after step 5
+        seen = itertools.count(1)
+        first = checkpoint.latest(tmp_path / "parts")
+        begun = int(first[0]["step"]) if first else 0
+        list(train(tiny(), corpus, tmp_path / "parts", lambda n=seen, b=begun, s=stop: b + next(n) >= s))
+    list(train(tiny(), corpus, tmp_path / "parts", lambda: False))
+    whole, parts = checkpoint.latest(tmp_path / "whole"), checkpoint.latest(tmp_path / "parts")
+    assert whole and parts and whole[0]["step"] == parts[0]["step"] == 6
+    for group in ("model", "average", "optimizer"):
+        assert all(torch.equal(v, parts[1][group][n]) for n, v in whole[1][group].items()), group
+
+
+def test_training_learns(examples: list[Example], tmp_path: Path) -> None:
+    config = tiny(steps=40, batch=8)
+    reports = list(train(config, Corpus(examples), tmp_path, lambda: False))
+    assert reports[-1].losses["smell"] < 0.7 * reports[0].losses["smell"]
+    model, digest = read_model(tmp_path)
+    assert len(digest) == 64 and set(model.shape.streams) == set(examples[0].bits)
+
+
+def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, {"model": {"w": torch.full((2,), float(step))}}, {})
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["step-000000002", "step-000000003"]
+    (tmp_path / "step-000000003" / "model.safetensors").write_bytes(b"rot")
+    found = checkpoint.latest(tmp_path)
+    assert found is not None and found[0]["step"] == 2 and [p.name for p in found[2]] == ["step-000000003"]
+
+
+def test_a_model_file_comes_back_and_a_foreign_one_is_refused(examples: list[Example], tmp_path: Path) -> None:
+    list(train(tiny(steps=1), Corpus(examples), tmp_path / "run", lambda: False))
+    model, _ = read_model(tmp_path / "run")
+    path = tmp_path / "m.safetensors"
+    write_model(model.state_dict(), model.shape.to_json(), path, {"licence": "CC0-1.0"})
+    back, _ = read_model(path)
+    assert all(torch.allclose(v, back.state_dict()[n], atol=1e-3) for n, v in model.state_dict().items())
+    for data in (b"", b"not a model", path.read_bytes()[:-100]):
+        path.write_bytes(data)
+        with pytest.raises(StaleError):
+            read_model(path)
+    with pytest.raises(StaleError, match="no model"):
+        read_model(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("[train]\nstep = 3", "step"), ("[model]\nwidth = 'x'", "width"), ("[modle]", "modle"), ("width = = 3", "config")],
+)
+def test_a_wrong_config_is_refused(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(StaleError, match=says):
+        load_config(path)
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_config_is_read(path: Path) -> None:
+    assert load_config(path).train.steps > 0
