@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import final
@@ -27,10 +27,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from report import Figure, report
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from report import Figure, report
 from stale_diffusion import scene
 from stale_diffusion.dreamscapes.corpus import draw
 from stale_diffusion.dreamscapes.perform import BUILT, frame, lanes, sound
@@ -49,6 +49,7 @@ RATE = 24_000
 TRAINING, HELD_OUT = 9001, 9002  # seeds; no config trains a denoiser on these
 DRAWN, RENDERED = 1200, 360  # movies that the judge learns from: felt, and seen and heard
 HIDDEN = 32
+NEIGHBOURS = 5
 # Three places have no taste: what is judged there is that the tongue stays silent.
 SILENT = "rain on glass"
 TASTES = {name: name if name in ("shore", "campfire", "kettle and coffee") else SILENT for name in BUILT}
@@ -97,7 +98,7 @@ def felt_features(sense: str, values: NDArray[np.float32]) -> Features:
         power = np.abs(np.fft.rfft(x_TC - x_TC.mean(0), axis=0)) ** 2 / len(x_TC)
         hertz = np.fft.rfftfreq(len(x_TC), 1 / float(SENSES["touch"].rate))
         edges = (0.1, 0.5, 1, 2, 4, 8, 16, 33)
-        bands = [power[(hertz >= a) & (hertz < b)].mean(0) for a, b in zip(edges, edges[1:], strict=False)]
+        bands = [power[(hertz >= a) & (hertz < b)].mean(0) for a, b in pairwise(edges)]
         parts += [np.log(band + 1e-5) for band in bands]
     return np.concatenate(parts).astype(np.float32)
 
@@ -125,7 +126,7 @@ def hearing_features(mono_N: NDArray[np.float32]) -> Features:
     hertz = torch.fft.rfftfreq(1024, 1 / RATE)
     edges = torch.logspace(np.log10(50), np.log10(11_000), 41)
     bands = []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         inside = (hertz >= low) & (hertz < high)
         inside[(hertz - (low * high).sqrt()).abs().argmin()] = True  # narrow bands hold the nearest bin
         bands.append(power[inside].mean(0))
@@ -156,7 +157,13 @@ def workers() -> ProcessPoolExecutor:
 def gather(rows: Iterable[dict[str, Features]]) -> dict[str, Tensor]:
     """Features of many movies, {sense: (M, F)}."""
     listed = list(rows)
-    return {sense: torch.from_numpy(np.stack([row[sense] for row in listed])) for sense in listed[0]}
+    gathered = {sense: torch.from_numpy(np.stack([row[sense] for row in listed])) for sense in listed[0]}
+    for sense, x_MF in gathered.items():
+        if not x_MF.isfinite().all():  # a place that performs NaN must not be averaged away
+            raise ValueError(
+                f"{sense} of movies {(~x_MF.isfinite().all(1)).nonzero().flatten().tolist()} is not finite"
+            )
+    return gathered
 
 
 def felt(dreams: Iterable[Dream]) -> dict[str, Tensor]:
@@ -255,6 +262,63 @@ def held_out(count: int, rendered: int) -> tuple[list[Dream], dict[str, Tensor]]
     with workers() as pool:
         features |= gather(pool.map(performed_features, (d.scene for d in dreams[:rendered])))
     return dreams, features
+
+
+def share(right: Tensor) -> tuple[float, float]:
+    """A share and its standard error, of M answers right (true) or wrong."""
+    p = float(right.float().mean())  # NaN where nothing was asked
+    return p, (p * (1 - p) / max(1, len(right))) ** 0.5
+
+
+def ratio(right: Tensor, reference: Tensor) -> tuple[float, float]:
+    """One share divided by another, and its standard error (delta method)."""
+    (a, da), (b, db) = share(right), share(reference)
+    if b == 0:
+        return float("nan"), float("nan")
+    return a / b, (da**2 + (a / b * db) ** 2) ** 0.5 / b
+
+
+def _logistic(x_MK: Tensor, y_M: Tensor) -> Tensor:
+    """Weights (K + 1,) of a logistic regression with a ridge of 1, by eight steps of Newton."""
+    design = torch.cat([x_MK, torch.ones(len(x_MK), 1, dtype=x_MK.dtype)], 1)
+    w, ridge = torch.zeros(design.shape[1], dtype=x_MK.dtype), torch.eye(design.shape[1], dtype=x_MK.dtype)
+    for _ in range(8):
+        p = torch.sigmoid(design @ w)
+        hessian = design.T @ (design * (p * (1 - p))[:, None]) + ridge
+        w = w + torch.linalg.solve(hessian, design.T @ (y_M - p) - w)
+    return w
+
+
+def two_sample(ours_MK: Tensor, true_MK: Tensor, folds: int = 5) -> tuple[float, float]:
+    """How often a logistic regression tells two samples apart on held-out folds: 0.5 is perfect; with its SE."""
+    x = torch.cat([ours_MK, true_MK]).double()
+    y = torch.cat([torch.ones(len(ours_MK)), torch.zeros(len(true_MK))]).double()
+    x = (x - x.mean(0)) / x.std(0).clamp(min=1e-6)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    fold = torch.empty(len(x), dtype=torch.long)
+    fold[order] = torch.arange(len(x)) % folds
+    right = torch.empty(len(x))
+    for k in range(folds):
+        w = _logistic(x[fold != k], y[fold != k])
+        said = x[fold == k] @ w[:-1] + w[-1] > 0
+        right[fold == k] = (said == y[fold == k].bool()).float()
+    return share(right)
+
+
+def covered(ours_MK: Tensor, true_MK: Tensor) -> float:
+    """Share of true movies with one of ours nearer than their fifth true neighbour (Naeem et al. 2020)."""
+    x, y = ours_MK.double(), true_MK.double()
+    center, spread = y.mean(0), y.std(0).clamp(min=1e-6)
+    x, y = (x - center) / spread, (y - center) / spread
+    radius = torch.cdist(y, y).kthvalue(NEIGHBOURS + 1, dim=1).values  # the nearest is itself
+    return float((torch.cdist(y, x).amin(1) <= radius).double().mean())
+
+
+def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Pearson's correlation; NaN where one of them does not move."""
+    a, b = a - a.mean(), b - b.mean()
+    size = float(np.sqrt((a**2).sum() * (b**2).sum()))
+    return float((a * b).sum() / size) if size > 1e-6 else float("nan")
 
 
 def _confusions(sense: str, said: Tensor, true: Tensor) -> Iterator[str]:

@@ -12,19 +12,22 @@ Shapes: F frames, H, W pixels, T samples.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
-from report import Figure, data_folder, report
 from scipy.ndimage import gaussian_filter
 
+from report import Figure, data_folder, report
 from stale_diffusion.dreamscapes.perform import BUILT
 from stale_diffusion.media import probe, read_frames, read_sound
 from stale_diffusion.senses.hearing import RATE, Hearing
@@ -52,7 +55,7 @@ def band_levels(frames: Array) -> Array:
     """Log energy (dB) of the Difference-of-Gaussians bands of luma, (4,)."""
     y = luma(frames)
     blurred = [y, *(gaussian_filter(y, (0, s, s)) for s in SIGMAS)]
-    return np.array([10 * np.log10(np.mean((a - b) ** 2) + 1e-6) for a, b in zip(blurred, blurred[1:], strict=False)])
+    return np.array([10 * np.log10(np.mean((a - b) ** 2) + 1e-6) for a, b in pairwise(blurred)])
 
 
 def ms_ssim(source: Array, other: Array) -> float:
@@ -128,7 +131,7 @@ def at_rate(bits: int, low: float, high: float, encode: Callable[[float], tuple[
 
 def log_mel(sound: Array) -> Array:
     """64 mel bands in dB, floor -100, window 1024, hop 256."""
-    mel = 700 * np.expm1(np.linspace(0, np.log1p(RATE / 2 / 700), 66))
+    mel: Array = 700 * np.expm1(np.linspace(0, np.log1p(RATE / 2 / 700), 66))
     hertz = np.arange(513) * RATE / 1024
     bank = np.stack([np.interp(hertz, mel[i : i + 3], [0, 1, 0]) for i in range(64)])
     window = np.hanning(1025)[:1024]
@@ -159,7 +162,7 @@ def score_frames(frames: Array, codec: Sight, peers: list[str]) -> list[Score]:
     results = [("ours", ours, codec.decode(bits))]
     for peer in peers:
         worst = 51.0 if peer == "libx264" else 63.0
-        results.append((peer, *at_rate(ours, worst, 10.0, lambda q, peer=peer: encode_video(frames, peer, q))))
+        results.append((peer, *at_rate(ours, worst, 10.0, partial(encode_video, frames, peer))))
     seconds, truth = len(frames) / FPS, band_levels(frames)
     return [
         Score(n, b / seconds / 1000, psnr(frames, f), ms_ssim(frames, f), float(np.abs(band_levels(f) - truth).mean()))
@@ -183,7 +186,7 @@ def means(scores: list[list[Score]], kind: str) -> dict[str, Score]:
 def sight_figures(clips: Path) -> list[Figure]:
     """Real clips and Dreamscapes."""
     codec = Sight()
-    peers = [c for c in ("libx264", "libsvtav1") if c in av.codecs_available]
+    peers = [str(c) for c in ("libx264", "libsvtav1") if c in av.codecs_available]
     size = (WIDTH, HEIGHT)
     rows = [r for r in manifest(clips) if held_out(r) and r["file"].startswith("real/")]
     real = [np.stack(list(read_frames(clips / r["file"], Fraction(FPS), size))) for r in rows]
@@ -218,16 +221,16 @@ def hearing_figures(clips: Path) -> list[Figure]:
         bits = codec.encode(np.pad(sound, (0, -len(sound) % codec.samples)))
         ours.append(mel_distance(sound, codec.decode(bits)[: len(sound)]))
         rate = bits["hearing"][0].size * len(sound) // codec.samples
-        size, decoded = at_rate(rate, 3000.0, 16000.0, lambda b, sound=sound: encode_sound(sound, b))
+        size, decoded = at_rate(rate, 3000.0, 16000.0, partial(encode_sound, sound))
         opus.append((mel_distance(sound, decoded), size / len(sound) * RATE / 1000))
-    mean, peer, kbits = np.mean(ours), *np.mean(opus, 0)
-    print(
-        f"sounds ours 6.14 kbit/s, mel distance {mean:.2f} dB; Opus {kbits:.2f} kbit/s, {peer:.2f} dB ({len(ours)} clips)"
-    )
-    return [Figure("hearing_mel_ratio_to_opus", float(mean / peer), "1", f"Opus {peer:.2f} dB", "lower")]
+    mean, (peer, kbits) = float(np.mean(ours)), (float(v) for v in np.mean(opus, 0))
+    print(f"sounds ours         6.14 kbit/s  mel distance {mean:.2f} dB  ({len(ours)} clips)")
+    print(f"sounds libopus      {kbits:.2f} kbit/s  mel distance {peer:.2f} dB")
+    return [Figure("hearing_mel_ratio_to_opus", mean / peer, "1", f"Opus {peer:.2f} dB", "lower")]
 
 
 if __name__ == "__main__":
     begun = time.monotonic()
+    os.environ.setdefault("SVT_LOG", "1")  # errors only
     folder = data_folder() / "clips"
     report("codecs", [*sight_figures(folder), *hearing_figures(folder)], begun)

@@ -55,7 +55,7 @@ def train(arm: Arm) -> Network:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     network = Network()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=0)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, TRAINING_STEPS)
     for _ in range(TRAINING_STEPS):
         x = beats_PN[torch.randint(PERIOD, (BATCH,), generator=generator)]

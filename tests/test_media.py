@@ -124,6 +124,48 @@ def test_copy_keeps_every_packet(tmp_path: Path, source: str, target: str) -> No
     assert sorted(title for _, _, title in media.probe(again).subtitles) == ["smell", "taste", "touch"]
 
 
+def write_foreign(path: Path, video: str, audio: str, options: dict[str, str]) -> Path:
+    """Two seconds as other programs write them: a bright column that moves, clicks at 0.5 s and 1.5 s."""
+    with av.open(str(path), "w") as out:
+        pictures = out.add_stream(video, rate=24, options=options)
+        pictures.width, pictures.height, pictures.pix_fmt = *SIZE, "yuv420p"
+        sounds = out.add_stream(audio, rate=48000)
+        sounds.layout, sounds.format = "mono", "fltp" if audio == "aac" else "flt"
+        for index in range(48):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 24)
+            out.mux(pictures.encode(frame))
+        frame = av.AudioFrame.from_ndarray(
+            np.ascontiguousarray(clicks(48000, 2)[None, :, 0]), sounds.format.name, "mono"
+        )
+        frame.sample_rate, frame.pts, frame.time_base = 48000, 0, Fraction(1, 48000)
+        out.mux(sounds.encode(frame))
+        for stream in (pictures, sounds):
+            out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "video", "audio", "options"),
+    [("aac.mp4", "libx264", "aac", {}), ("av1.mkv", "libsvtav1", "libopus", {"preset": "12"})],
+)
+@pytest.mark.parametrize("target", ["copy.mkv", "copy.mp4"])
+def test_copies_stay_on_the_clock_of_the_touch(
+    tmp_path: Path, name: str, video: str, audio: str, options: dict[str, str], target: str
+) -> None:
+    """AAC and Opus begin before zero: that must not move the picture and the touch against the timeline."""
+    clip, path = write_foreign(tmp_path / name, video, audio, options), tmp_path / target
+    with media.MovieWriter(path, touch_rate=8000, copy_from=clip) as movie:
+        movie.touch(clicks(8000, 2))
+    assert media.packet_hashes(path)[:2] == media.packet_hashes(clip)[:2]
+    before, after = ([column(f) for f in media.read_frames(p, FPS)] for p in (clip, path))
+    assert before == after
+    for track, rate in ((0, 48000), (1, 8000)):
+        sound = np.concatenate(list(media.read_sound(path, rate, 1, track=track)))[:, 0]
+        peaks = [int(np.abs(sound[k * rate : (k + 1) * rate]).argmax()) for k in (0, 1)]
+        assert peaks == pytest.approx([rate / 2] * 2, abs=rate / 1000)
+
+
 def test_copy_refuses_a_codec_that_the_container_cannot_hold(tmp_path: Path) -> None:
     clip = write_raw(tmp_path / "clip.mkv", [0, 40], codec="snow")
     with pytest.raises(StaleError, match=r"\.mp4 cannot hold the video track \(snow\)") as error:

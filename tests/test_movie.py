@@ -23,7 +23,6 @@ from stale_diffusion.movie import Filmed, Movie, pack_scene, unpack_scene
 sys.path.insert(0, str(Path(__file__).parent / "formats"))
 from storm import make_movie
 
-LEVELS = {"smell": timeline.LEVEL, "taste": timeline.LEVEL}
 SMALL = {"size": (64, 36), "fps": Fraction(8)}
 
 
@@ -32,7 +31,7 @@ def assert_same_tracks(a: Movie, b: Movie) -> None:
     assert set(a.tracks) == set(b.tracks)
     for name, track in a.tracks.items():
         other = b.tracks[name]
-        level = LEVELS.get(name) or np.array([timeline.RANGES[c][2] for c in track.channels])
+        level = np.array([timeline.RANGES[c][2] for c in track.channels])
         assert other.values.shape == track.values.shape
         assert np.all(np.abs(other.values - track.values) <= level)
         assert (other.rate, other.channels, other.unit, other.origin) == (
@@ -95,7 +94,7 @@ def test_progress_rises_to_one(tmp_path: Path) -> None:
 def test_any_length_and_any_values(tmp_path: Path, seconds: float, seed: int) -> None:
     made, rng = make_movie(seconds), np.random.default_rng(seed)
     for name, track in made.tracks.items():
-        low, high, _ = np.array([timeline.RANGES.get(c, (0, 1, 0)) for c in track.channels]).T
+        low, high, _ = np.array([timeline.RANGES[c] for c in track.channels]).T
         count = max(1, round(seconds * track.rate))
         values = low + rng.random((count, len(track.channels))) * (high - low)
         made.tracks[name] = replace(track, values=values.astype(np.float32))
@@ -171,9 +170,18 @@ def test_a_screen_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_damaged_sidecar_is_one_clear_error(tmp_path: Path) -> None:
     files = make_movie(1.0).save(tmp_path / "a.mp4", **SMALL)
-    (tmp_path / "a.timeline.json").write_text('{"format": 1}')
+    sidecar = tmp_path / "a.timeline.json"
+    sidecar.write_bytes(sidecar.read_bytes()[:-9])
     with pytest.raises(StaleError, match="timeline"):
         Movie.open(files[0])
+
+
+def test_files_of_other_programs_are_left_alone(tmp_path: Path) -> None:
+    files = make_movie(1.0).save(tmp_path / "a.mp4", **SMALL)
+    (tmp_path / "a.timeline.json").write_text('{"clips": []}')
+    (tmp_path / "a.recipe.json").write_text('{"flour": "500 g"}')
+    opened = Movie.open(files[0])
+    assert (opened.tracks, opened.recipe) == ({}, None)
 
 
 def test_missing_senses_are_named() -> None:
@@ -215,7 +223,7 @@ def test_inspect_names_everything(saved: tuple[Movie, Path]) -> None:
     text = console.export_text()
     assert "ozone" in text
     assert "vanilla" not in text
-    assert "█" in text
+    assert "▇" in text
 
 
 def test_contact_sheet_is_written(saved: tuple[Movie, Path], tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_steps_report_what_happens() -> None:
 
 
 def test_certainty_counts_wanted_bits_only() -> None:
-    eta = torch.tensor([[1.0, 1.0, 0.75, 0.25]])
+    eta = torch.tensor([[0.5, 0.5, 0.75, 0.25]])
     t = torch.tensor([0.0, 0.0, 1.0, 1.0])
     step = next(ancestral(lambda x, t: eta, torch.ones(1, 4, dtype=torch.int8), t, 3, seeds([0])))
     assert step.certainty.tolist() == [0.5]
@@ -122,6 +122,16 @@ def test_a_network_that_knows_nothing_leaves_fair_coins() -> None:
     x = torch.ones(1, 10_000, dtype=torch.int8)
     *_, last = ancestral(lambda x, t: torch.full(x.shape, 0.5), x, torch.ones(()), 3, seeds([0]))
     assert abs(last.bits.double().mean()) < 0.05
+
+
+def test_the_last_step_is_greedy_or_drawn() -> None:
+    x, t = torch.ones(1, 10_000, dtype=torch.int8), torch.ones(())
+    likelier, drawn = (
+        next(ancestral(lambda x, t: torch.full(x.shape, 0.3), x, t, 1, seeds([0]), greedy_last=greedy)).bits
+        for greedy in (True, False)
+    )
+    assert (likelier == -1).all()
+    assert abs((drawn > 0).double().mean() - 0.3) < 0.02
 
 
 def test_resuming_is_bit_identical() -> None:
@@ -149,6 +159,20 @@ def test_until_cake_finishes_each_sample_by_itself() -> None:
     assert steps[-1].staleness == 0
     alone = list(ancestral(denoiser, x[1:], t[1:], 50, seeds([1]), until_cake=0.99))
     assert torch.equal(alone[-1].bits[0], steps[-1].bits[1])
+
+
+def test_a_finished_sample_stays_as_it_is() -> None:
+    def fickle(x: Tensor, t: Tensor) -> Tensor:
+        sure = torch.where(t[1, 0] == 1, 1.0, 0.0).expand(4)  # +1 in the first step, -1 ever after
+        return torch.stack([sure, torch.full((4,), 0.5)])
+
+    steps = list(
+        ancestral(fickle, torch.ones(2, 4, dtype=torch.int8), torch.ones(()), 5, seeds([0, 1]), until_cake=0.9)
+    )
+    assert len(steps) == 5
+    assert all((step.bits[0] == 1).all() for step in steps)
+    alone = list(ancestral(lambda x, t: fickle(x, t.expand(2, 4))[:1], x[:1], t, 5, seeds([0]), until_cake=0.9))
+    assert [step.staleness for step in alone] == [0]
 
 
 def test_pack_and_unpack_are_inverse() -> None:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from stale_diffusion import jsonio, timeline
 from stale_diffusion.errors import StaleError
+from stale_diffusion.senses.touch import Touch
 from stale_diffusion.timeline import Track
 
-TOUCH = tuple(timeline.RANGES)
+TOUCH = Touch.channels
 LIMITS = np.array([timeline.RANGES[name] for name in TOUCH]).T
 
 
@@ -52,10 +53,10 @@ def test_values_come_back_within_half_a_level(seed: int, samples: int, rough: fl
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40), st.sampled_from(["2", "4", "30000/1001"]))
 def test_intensities_at_any_rate(levels: list[float], rate: str) -> None:
-    track = Track("smell", Fraction(rate), ("ozone",), "intensity", np.float32(levels)[:, None], "derived")
+    track = Track("odour", Fraction(rate), ("ozone",), "intensity", np.float32(levels)[:, None], "derived")
     back = round_trip(track)
     assert back.seconds == track.seconds
-    assert np.abs(back.values - track.values).max() <= timeline.LEVEL / 2 + 1e-6
+    assert np.abs(back.values - track.values).max() <= timeline.ANY[2] / 2 + 1e-6
 
 
 def test_a_straight_line_needs_two_keyframes() -> None:
@@ -97,6 +98,11 @@ def test_chunks_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     assert times[-1] == t[-1]
 
 
+def test_what_is_out_of_range_is_clipped_and_can_be_read() -> None:
+    back = round_trip(touch([[1.5, -0.5, 500, 70, -3]] * 4))
+    assert back.values.tolist() == [[1, 0, 300, 50, 0]] * 4
+
+
 def test_a_sixth_sense_is_kept() -> None:
     balance = Track("balance", Fraction(8), ("pitch", "roll"), "deg", np.float32([[0, 3], [10, -4]]), "given")
     back = round_trip(balance)
@@ -105,8 +111,8 @@ def test_a_sixth_sense_is_kept() -> None:
 
 def valid() -> dict[str, Any]:
     """A small valid timeline as plain data."""
-    track = Track("smell", Fraction(2), ("ozone",), "intensity", np.float32([[0.1], [0.2]]), "given")
-    loaded: dict[str, Any] = json.loads(timeline.to_json(1.0, {"smell": track}))
+    track = Track("odour", Fraction(2), ("ozone",), "intensity", np.float32([[0.1], [0.2]]), "given")
+    loaded: dict[str, Any] = json.loads(timeline.to_json(1.0, {"odour": track}))
     return loaded
 
 
@@ -151,6 +157,8 @@ CHANNEL = ["tracks", 0, "channels", 0]
         broken(["tracks", 0, "rate"], "1e9"),
         broken(["tracks", 0, "rate"], 2),
         broken(["tracks", 0, "origin"], "stolen"),
+        broken(["tracks", 0, "sense"], "smell"),
+        broken(["tracks", 0, "sense"], "touch"),
         broken(["tracks", 0, "samples"], 10**9),
         broken(["tracks", 0, "samples"], 20),
         broken(["tracks", 0, "channels"], []),

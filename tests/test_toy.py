@@ -32,7 +32,9 @@ def test_toy_learns_and_gets_better_with_steps(capsys: pytest.CaptureFixture[str
     assert distance["floor: as many true samples"] < 0.1
 
 
-def test_own_data_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_own_data_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Both code blocks, in order, with fewer training steps; every completed row is a run that keeps the given ones."""
     monkeypatch.chdir(tmp_path)
     make, use = re.findall(r"```python\n(.*?)```", (ROOT / "docs/own-data.md").read_text(), re.DOTALL)

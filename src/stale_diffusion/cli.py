@@ -95,7 +95,7 @@ def generate(
     if seed is None:
         seed = secrets.randbelow(2**31)
     if sampled:
-        console.console.print(f"going on with {unfinished.path}", markup=False)
+        console.console.print(f"going on with {unfinished.path}", markup=False, soft_wrap=True)
     console.console.print(f"seed {seed}")
     try:
         movie = generator.generate(
@@ -108,7 +108,7 @@ def generate(
         if sampled:
             unfinished.save(seed, sampled)
             mend = f"run the same command again: it goes on with {unfinished.path}"
-            console.console.print(f"\nstopped; {mend}", markup=False)
+            console.console.print(f"\nstopped; {mend}", markup=False, soft_wrap=True)
         raise
     unfinished.forget()
 

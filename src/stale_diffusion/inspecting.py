@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +19,10 @@ from stale_diffusion.movie import Filmed, Movie
 from stale_diffusion.timeline import RANGES, Track
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
-COLUMNS = 60  # width of a lane in the terminal
+COLUMNS = 46  # width of a lane: all fits a terminal of 80
 PRESENT = 0.05  # a note or taste below this is not shown
+HIDDEN = ("senses", "scene", "seconds", "width", "height", "fps")  # of the recipe: shown elsewhere
+LABELS = {"xz_bits": "xz bits", "cost_dollars": "dollars", "keshas": "Ke$ha", "sleep_safe": "sleep-safe"}
 COLOURS = {"touch": "#d08c60", "smell": "#7fae7a", "taste": "#c878a0"}
 
 
@@ -87,7 +90,7 @@ def show(found: dict[str, Any]) -> RenderableType:
     for name, track in found["tracks"].items():
         parts.append(_lanes(name, track, found["seconds"]))
     if not found["tracks"]:
-        parts.append(Text("no touch, smell or taste; add them: stale-diffusion complete CLIP -o FILE.mkv", "dim"))
+        parts.append(Text("No touch, smell or taste. Add them: stale-diffusion complete CLIP -o FILE.mkv", "dim"))
     return Group(*parts)
 
 
@@ -110,10 +113,16 @@ def _head(found: dict[str, Any]) -> Table:
         files = ", ".join(f"{a['name']} ({a['size'] / 1024:.1f} kB)" for a in found["attachments"])
         table.add_row("attachments", Text(files))
     for name, value in (found["recipe"] or {}).items():
-        if value is not None and name not in ("senses", "scene", "seconds", "width", "height", "fps"):
-            text = f"{value:.4g}" if isinstance(value, float) else str(value)
-            table.add_row(name.replace("_", " "), Text(text))
+        if value is not None and name not in HIDDEN:
+            table.add_row(LABELS.get(name, name), Text(_plain(value)))
     return table
+
+
+def _plain(value: Any) -> str:
+    """A value of the recipe for a person."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and value >= 1_000_000 else str(value)
 
 
 def _lanes(name: str, track: dict[str, Any], seconds: float) -> Table:
@@ -124,13 +133,13 @@ def _lanes(name: str, track: dict[str, Any], seconds: float) -> Table:
     table.add_column(style="dim", no_wrap=True)
     shown = 0
     for channel in track["channels"]:
-        bounded = channel["name"] not in RANGES
+        bounded = name != "touch"
         if channel["max"] is None or (bounded and channel["max"] < PRESENT):
             continue
         colour = notes()[channel["name"]].colour if channel["name"] in notes() else COLOURS.get(name, "cyan")
-        blocks = "".join(BLOCKS[min(8, int(v * 8 + 0.999))] for v in channel["lane"])
+        blocks = "".join(BLOCKS[math.ceil(v * 8 - 0.1)] for v in channel["lane"])
         unit = "" if channel["unit"] in ("1", "intensity") else f" {channel['unit']}"
-        spread = f"{channel['min']:g} to {channel['max']:g}{unit}"
+        spread = f"{channel['min']:.3g} to {channel['max']:.3g}{unit}"
         table.add_row(channel["name"].replace("_", " "), Text(blocks, colour), spread)
         shown += 1
     if not shown:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Literal, final
 
@@ -28,6 +29,7 @@ __all__ = ["Filmed", "Movie", "Screen", "Track"]
 RGB = NDArray[np.uint8]
 Sound = NDArray[np.float32]
 SCENE_TOKENS = (25, 32)  # tokens and bits of a scene segment
+FORMATS = {"timeline.json": timeline.FORMAT, "recipe.json": recipes.FORMAT}  # what is read back
 RESERVED = ("touch", "smell", "taste")  # the tracks this program writes; never taken for a movie's own sound
 
 
@@ -48,6 +50,11 @@ class Screen(ABC):
     @abstractmethod
     def sound(self, rate: int) -> Iterator[Sound]:
         """Chunks of stereo sound, (n, 2) in [-1, 1], at `rate`; nothing where there is no sound."""
+
+    def stills(self, count: int, size: tuple[int, int]) -> Iterator[RGB]:
+        """Pictures at `count` equal steps of time, the first at 0."""
+        fps = Fraction(count / self.seconds).limit_denominator(1_000_000)
+        return islice(self.frames(size, fps), count)
 
 
 @final
@@ -73,12 +80,19 @@ class Filmed(Screen):
 
         return media.read_frames(self.path, fps, size) if self.probe.video else iter(())
 
-    def sound(self, rate: int) -> Iterator[Sound]:
+    def sound(self, rate: int, start: float = 0.0, seconds: float | None = None) -> Iterator[Sound]:
         """The first sound track that is not the touch track."""
         from stale_diffusion import media
 
         own = [i for i, audio in enumerate(self.probe.audio) if audio.title.lower() not in RESERVED]
-        return media.read_sound(self.path, rate, 2, track=own[0]) if own else iter(())
+        return media.read_sound(self.path, rate, 2, start, seconds, track=own[0]) if own else iter(())
+
+    def stills(self, count: int, size: tuple[int, int]) -> Iterator[RGB]:
+        """The same by seeking: hours are not decoded for a few pictures."""
+        from stale_diffusion import media
+
+        for i in range(count if self.probe.video else 0):
+            yield from islice(media.read_frames(self.path, None, size, i * self.seconds / count), 1)
 
 
 @dataclass
@@ -189,17 +203,17 @@ class Movie:
 
 
 def _companions(screen: Filmed) -> dict[str, bytes]:
-    """Attachments of a file, and where it has no timeline, the sidecars beside it (NAME.timeline.json, ...)."""
+    """Our own attachments of a file, and where it has no timeline, the sidecars beside it (NAME.timeline.json, ...)."""
     from stale_diffusion import media
 
     files = media.read_attachments(screen.path) if screen.probe.attachments else {}
-    if "timeline.json" in files:
-        return files
-    for name in ("timeline.json", "recipe.json"):
-        sidecar = screen.path.with_suffix(f".{name}")
-        if sidecar.is_file() and sidecar.stat().st_size <= MAX_BYTES:
-            files[name] = sidecar.read_bytes()
-    return files
+    if "timeline.json" not in files:
+        for name in FORMATS:
+            sidecar = screen.path.with_suffix(f".{name}")
+            if sidecar.is_file() and sidecar.stat().st_size <= MAX_BYTES:
+                files[name] = sidecar.read_bytes()
+    # another program's file may have the same name; ours says what it is at its very beginning
+    return {name: files[name] for name, kind in FORMATS.items() if kind.encode() in files.get(name, b"")[:200]}
 
 
 def pack_scene(scene: Bits) -> str:

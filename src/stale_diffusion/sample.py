@@ -85,10 +85,10 @@ def ancestral(
         if until_cake is not None:
             finished |= hardness.amin(1) >= until_cake
         finished = finished.view(-1, *[1] * (x.dim() - 1))
-        greedy = torch.where(eta == 0.5, bits, torch.where(eta > 0.5, 1, -1)).to(torch.int8).where(wanted, bits)
+        greedy = torch.where(eta == 0.5, bits, torch.where(eta > 0.5, 1, -1)).to(torch.int8).where(t_full > 0, bits)
         bits = torch.where(finished, greedy, _below(plus, bits, generators))
         t_full = torch.where(finished, 0.0, t_full)  # a finished sample is a given one
-        left = 0.0 if bool(finished.all()) else after
+        left = after if bool((t_full > 0).any()) else 0.0
         count = wanted.flatten(1).sum(1)
         certainty = 1 - (1 - hardness).sum(1) / count.clamp(min=1)
         yield Step(index, steps, left, bits, eta, certainty)

@@ -22,6 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stale_diffusion.jsonio import dumps, read_object, refusal, with_list
+from stale_diffusion.senses.smell import NOTES, Smell
+from stale_diffusion.senses.taste import TASTES, Taste
+from stale_diffusion.senses.touch import Touch
 
 Origin = Literal["generated", "derived", "given", "edited"]
 
@@ -41,8 +44,11 @@ RANGES: dict[str, tuple[float, float, float]] = {
     "frequency": (20, 300, 280 / 63),
     "temperature": (-10, 50, 60 / 63),
     "wind": (0, 20, 20 / 63),
+    **{name: (0, 1, 1 / 31) for name in (*NOTES, *TASTES)},
 }
-LEVEL = 1 / 31  # smell and taste, [0, 1]
+ANY = (-1e6, 1e6, 1 / 31)  # a channel of an additional sense
+# The channels and the rate of the senses that other formats and the network read.
+CLOCKS = {"touch": (Touch.channels, Touch.rate), "smell": (NOTES, Smell.rate), "taste": (TASTES, Taste.rate)}
 
 
 @dataclass(frozen=True)
@@ -124,12 +130,12 @@ def chunked_keyframes(
 
 
 def within_level(name: str, values: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The values of a channel (T,) rounded to write, and the tolerance of each: half a level; silence exact.
+    """The values of a channel (T,) clipped and rounded to write, and their tolerances: half a level; silence exact.
 
     Amplitudes are finer where they are small: felt as their square root, half a level there is 2 sqrt(a) / 62.
     """
-    level = RANGES.get(name, (0.0, 1.0, LEVEL))[2]
-    rounded = np.asarray(values, np.float64).round(max(0, math.ceil(-math.log10(level / 50))))
+    low, high, level = RANGES.get(name, ANY)
+    rounded = np.asarray(values, np.float64).clip(low, high).round(max(0, math.ceil(-math.log10(level / 50))))
     slack = np.full(len(rounded), 0.45 * level)
     if name.endswith("amplitude"):
         slack = np.minimum(slack, np.sqrt(np.maximum(rounded, 0)) / 40)
@@ -239,12 +245,14 @@ class _Fields:
         for c, channel in enumerate(channels):
             values[:, c] = self.curve(channel, samples, rate)
         unit = units[0] if len(set(units)) == 1 else ", ".join(units)
+        if sense in CLOCKS and (names, rate) != CLOCKS[sense]:
+            raise refusal(self.source, f"{sense} has other channels, or another rate, than this program writes")
         return Track(sense, rate, names, unit, values, origin)  # type: ignore[arg-type]
 
     def curve(self, channel: Any, samples: int, rate: Fraction) -> NDArray[np.float64]:
         """Keyframes sampled at the track's rate."""
         name = self.text(channel, "name")
-        low, high, _ = RANGES.get(name, (-1e6, 1e6, 0))
+        low, high, _ = RANGES.get(name, ANY)
         pairs = self.list(channel, "keyframes", samples + 2)
         if samples and not pairs:
             raise refusal(self.source, f"{name} has no keyframes")

@@ -31,7 +31,7 @@ class Gradient(Screen):
         width, height = size
         y, x = np.mgrid[0:height, 0:width]
         for k in range(round(self._seconds * fps) + 1):
-            yield np.stack([(x * 2 + 5 * k) % 256, (y * 3) % 256, (x + y) % 256], -1).astype(np.uint8)
+            yield np.stack([(x * 2 + int(40 * k / fps)) % 256, (y * 3) % 256, (x + y) % 256], -1).astype(np.uint8)
 
     def sound(self, rate: int) -> Iterator[np.ndarray]:
         n = 0

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
+from storm import make_movie
 
 from stale_diffusion.formats import sheet
 from stale_diffusion.movie import Movie
@@ -43,3 +46,26 @@ def test_thunder_is_drawn_at_its_time(movie: Movie) -> None:
 
 def test_a_movie_of_nothing_still_has_a_sheet() -> None:
     assert sheet.contact_sheet(Movie(0.5)).width == sheet.WIDTH
+
+
+def test_long_files_are_looked_at_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    movie = make_movie(6.0)
+    movie.save(tmp_path / "a.mkv", (64, 36), 8)
+    opened = Movie.open(tmp_path / "a.mkv")
+    opened.tracks = {}
+    whole = np.asarray(sheet.contact_sheet(opened), np.float64)
+    monkeypatch.setattr(sheet, "LONG_SECONDS", 1)
+    monkeypatch.setattr(sheet, "LOOKS", 30)
+    looked = np.asarray(sheet.contact_sheet(opened), np.float64)
+    assert whole.shape == looked.shape
+    assert np.abs(whole - looked).mean() < 4  # a tone is a tone
+
+
+def test_stills_of_a_file_are_those_of_the_screen(tmp_path: Path) -> None:
+    movie = make_movie(4.0)
+    movie.save(tmp_path / "a.mkv", (64, 36), 8)
+    assert movie.screen is not None
+    screen = Movie.open(tmp_path / "a.mkv").screen
+    assert screen is not None
+    for a, b in zip(movie.screen.stills(4, (64, 36)), screen.stills(4, (64, 36)), strict=True):
+        assert np.abs(a.astype(float) - b).mean() < 25  # 4:2:0 of a steep gradient

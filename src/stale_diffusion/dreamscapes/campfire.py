@@ -126,7 +126,7 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         pulse = 1 + (0.25 + 0.3 * wind) * flutter(t)
         draught = fire * (0.012 + 0.75 * fire**1.5) * max(pulse, 0.15) * band(f, 40, 115, 1.5) / (1 + (f / 900) ** 2)
         hiss = (0.002 + 0.02 * fire * (0.7 + 0.3 * pulse)) * band(f, 2500, 9000)
-        breeze = (0.004 + 0.22 * wind**2 + 0.3 * gust) * band(f, 120, 380 + 500 * wind, 1) / (1 + f / 700)
+        breeze = (0.004 + 0.22 * wind**2 + 0.14 * gust) * band(f, 120, 380 + 500 * wind, 1) / (1 + f / 700)
         return np.asarray(draught + hiss + breeze + 0.001)
 
     both = shaped_noise("campfire", start, n, rate, spectrum)
@@ -140,7 +140,7 @@ def _crackle(stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> N
         fire = stage.value("fire", tick / 4)
         rng = np.random.default_rng([zlib.crc32(b"crackle"), stage.segment(tick / 4).variant, tick & 0xFFFFFFFF])
         for _ in range(rng.poisson((0.8 + 7 * fire) * rng.gamma(0.7, 1.4))):
-            strength = min(0.045 * np.exp(1.1 * rng.standard_normal()), 0.4) * (0.4 + 0.8 * fire)
+            strength = min(0.045 * np.exp(1.25 * rng.standard_normal()), 0.5) * (0.4 + 0.8 * fire)
             low = rng.uniform(700, 4500)
             wave = strength * burst(rng, rate, rng.uniform(0.002, 0.012), low, low * 3, 0.0003)
             add_grain(out, start, rate, (tick + rng.random()) / 4, wave, rng.normal(0, 0.25))

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stale_diffusion.dreamscapes.campfire_plate import EYE, FIRE, FOCAL, HORIZON, MARGIN, plate, rgb
+from stale_diffusion.dreamscapes.campfire_plate import EYE, FIRE, FOCAL, HORIZON, MARGIN, plate
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
@@ -36,17 +36,17 @@ _LOW = np.array([[0.014, 0.018, 0.030], [0.035, 0.038, 0.062], [0.20, 0.16, 0.17
 _EXPOSURE = (1.1, 1.1, 1.05, 0.95, 0.8, 0.66, 0.62)
 
 
-def sky_colours(hour: float, cloud: float) -> tuple[Tensor, Tensor, float]:
+def sky_colours(hour: float, cloud: float, device: torch.device) -> tuple[Tensor, Tensor, float]:
     """Radiance at the zenith and at the horizon, and the camera's exposure, by the height of the sun."""
     sun = -math.cos(2 * math.pi * hour)
     both = [np.array([np.interp(sun, _SUN, table[:, c]) for c in range(3)]) for table in (_ZENITH, _LOW)]
     grey = (0.5 * both[0] + 0.35 * both[1]).mean() * np.array([0.98, 1.0, 1.04])
     share = 0.85 * cloud**1.5
-    zenith, low = (torch.tensor(c + share * (grey - c), dtype=torch.float32) for c in both)
+    zenith, low = (torch.tensor(c + share * (grey - c), dtype=torch.float32, device=device) for c in both)
     return zenith, low, float(np.interp(sun, _SUN, _EXPOSURE))
 
 
-@dataclass
+@dataclass(frozen=True)
 class Moment:
     """What every band of a frame needs."""
 
@@ -64,17 +64,25 @@ class Moment:
     shift: tuple[float, float]
     zoom: float
     seed: int
+    device: torch.device
+
+    def rgb(self, *values: float) -> Tensor:
+        """A colour on the device of the picture."""
+        return torch.tensor(values, device=self.device)
 
 
-def _moment(stage: Stage, t: float) -> Moment:
+def _moment(stage: Stage, t: float, device: torch.device) -> Moment:
     static = {name: stage.static(name, t) for name in ("hour", "cloud", "haze", "height", "pan", "focal", "drift")}
     fire, wind = stage.value("fire", t), stage.value("wind", t)
     gusts = [(t - e.time, e.strength) for e in stage.events("gust", t - 6, t)]
     gust = sum(k * (1 - math.exp(-s / 0.5)) * math.exp(-s / 1.0) for s, k in gusts)
     side = 1 if stage.rng("side", t).random() < 0.5 else -1
     lean = side * (1.1 * wind**1.4 + 1.6 * gust) + 0.12 * math.sin(0.9 * t + 2 * math.sin(0.37 * t))
-    power = (0.035 + 1.25 * fire**1.25) * (1 + (0.06 + 0.05 * wind) * flutter(t) + 0.05 * math.sin(1.9 * t))
-    zenith, low, exposure = sky_colours(static["hour"], static["cloud"])
+    settle = sum(e.strength * math.exp(-(t - e.time) / 0.5) for e in stage.events("creak", t - 4, t))
+    power = (0.035 + 1.25 * fire**1.25) * (
+        1 + 0.35 * settle + (0.06 + 0.05 * wind) * flutter(t) + 0.05 * math.sin(1.9 * t)
+    )
+    zenith, low, exposure = sky_colours(static["hour"], static["cloud"], device)
     sway = static["drift"] * 0.05
     zoom = 1.0 + 0.22 * (static["focal"] - 0.45) + 0.02 * math.sin(0.05 * t)
     shift = (
@@ -85,7 +93,12 @@ def _moment(stage: Stage, t: float) -> Moment:
     night = min(max((-0.12 - sun) / 0.25, 0.0), 1.0)
     return Moment(t, fire, power, lean, stage.value("steam", t), static["cloud"], static["haze"], zenith, low, exposure,
                   night,
-                  shift, zoom, stage.segment(t).variant % 1000 * 10)  # fmt: skip
+                  shift, zoom, stage.segment(t).variant % 1000 * 10, device)  # fmt: skip
+
+
+def _noise(kind: tuple[int, int, float], x: Tensor, y: Tensor) -> Tensor:
+    """Noise of (seed, size, slope) at x, y in tiles, on their device."""
+    return sample(texture(*kind, device=str(x.device)), x, y)
 
 
 def _backdrop(m: Moment, u: Tensor, v: Tensor, pixel: float) -> Tensor:
@@ -94,7 +107,7 @@ def _backdrop(m: Moment, u: Tensor, v: Tensor, pixel: float) -> Tensor:
     sky = m.low + (up**0.6)[..., None] * (m.zenith - m.low)
     sky = sky.expand(v.shape[0], u.shape[1], 3)
     far = 1 / (up + 0.28)
-    veil = sample(texture(m.seed + 3, 512, 1.7), u * far * 0.11 + 0.004 * m.t, far * 0.35)
+    veil = _noise((m.seed + 3, 512, 1.7), u * far * 0.11 + 0.004 * m.t, far * 0.35)
     cover = smoothstep(1.3 - 2.4 * m.cloud, 2.3 - 2.4 * m.cloud, veil + 0.4)
     light = (0.55 * m.low + 0.5 * m.zenith) * (1.15 - 0.5 * m.night)
     sky = sky + (cover * 0.8)[..., None] * (light - sky)
@@ -128,41 +141,71 @@ def _scene(m: Moment, u: Tensor, v: Tensor, clearing: Tensor, aspect: float, pix
     ambient = (0.55 * m.zenith + 0.45 * m.low) * 1.3
     swing = 0.22 * math.sin(9.3 * m.t + 2 * math.sin(2.9 * m.t))
     fire = m.power * 3.3 * ((1 - swing) * c[4] + (1 + swing) * c[5])
-    light = ambient * c[3][..., None] + rgb(*FIRELIGHT) * fire[..., None]
-    out = c[:3].permute(1, 2, 0) * light + c[7][..., None] * _backdrop(m, u, v, pixel)
+    light = ambient * c[3][..., None] + m.rgb(*FIRELIGHT) * fire[..., None]
+    out = c[:3].permute(1, 2, 0) * light
+    if float(c[7].max()) > 0:
+        out = out + c[7][..., None] * _backdrop(m, u, v, pixel)
     thick = ((0.06 + 0.75 * m.haze**1.5) * c[8]).clamp(0, 1)
     glow = m.power * 0.06 / (0.25 + u**2 + (v + 0.3) ** 2)
-    mist = ambient * 0.55 + rgb(*FIRELIGHT) * glow[..., None] * 0.35
+    mist = ambient * 0.55 + m.rgb(*FIRELIGHT) * glow[..., None] * 0.35
     out = out + thick[..., None] * (mist - out)
-    pulse = sample(texture(17, 128, 1.4), u * 1.1 + 0.03 * m.t, v * 1.6 - 0.05 * m.t)
+    pulse = _noise((17, 128, 1.4), u * 1.1 + 0.03 * m.t, v * 1.6 - 0.05 * m.t)
     heat = c[6] * (0.55 + 0.3 * pulse + 0.5 * m.fire).clamp(0.05, 1.6) ** 2
-    return out * m.exposure + heat[..., None] * rgb(2.6, 0.42, 0.05) * (0.4 + 0.6 * m.exposure)
+    return out * m.exposure + heat[..., None] * m.rgb(2.6, 0.42, 0.05) * (0.4 + 0.6 * m.exposure)
+
+
+def _flame_size(m: Moment) -> tuple[float, float]:
+    """Height and half width of the flames, metres."""
+    return 0.12 + 1.25 * m.fire**1.15 * (1 + 0.05 * flutter(m.t)), 0.16 + 0.27 * m.fire**0.7
+
+
+def _flame_box(m: Moment, view: View) -> tuple[int, int, float, float]:
+    """First and last column that flames can reach, and their lowest and highest v."""
+    metre, (height, width) = FIRE / FOCAL, _flame_size(m)
+    top, base = 1.76 * height, HORIZON - EYE / metre
+    sway, half = m.lean * 0.45 * top**1.4, 1.6 * width + 0.3
+    reach = (min(sway, 0.0) - half) / metre, (max(sway, 0.0) + half) / metre
+    first, last = (round(((u - m.shift[0]) * m.zoom + view.aspect) / view.pixel) for u in reach)
+    return max(first, 0), min(last, view.width), base - 0.07 / metre, base + (top + 0.06) / metre
 
 
 def _flames(m: Moment, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Flames as two sheets of advected noise: radiance (H, W, 3) and cover (H, W)."""
     metre = FIRE / FOCAL
     y = (v - (HORIZON - EYE / metre)) * metre - 0.06
-    height = 0.12 + 1.25 * m.fire**1.15 * (1 + 0.05 * flutter(m.t))
-    width = 0.16 + 0.27 * m.fire**0.7
-    radiance, cover = torch.zeros(*torch.broadcast_shapes(u.shape, v.shape), 3), torch.zeros(())
+    height, width = _flame_size(m)
+    shape = torch.broadcast_shapes(u.shape, v.shape)
+    radiance, cover = torch.zeros(*shape, 3, device=u.device), torch.zeros(shape, device=u.device)
     for k, (offset, scale, gain) in enumerate(((-0.2, 0.85, 0.7), (0.2, 0.8, 0.7), (0.0, 1.1, 0.9))):
         yn = y / (height * scale)
         rise = torch.sqrt(y.clamp(min=0) + 0.12)
         x = u * metre - m.lean * 0.45 * y.clamp(min=0) ** 1.4 - offset * width * 2.0
-        slow = sample(texture(31 + k, 256, 2.0), x / 3.0 + 0.37 * k, rise * 0.8 - m.t * 0.42)
+        slow = _noise((31 + k, 256, 2.0), x / 3.0 + 0.37 * k, rise * 0.8 - m.t * 0.42)
         x = x + (0.03 + 0.10 * yn.clamp(0, 1.5)) * slow
-        fine = sample(texture(34 + k, 256, 1.9), x / 1.5 + 0.61 * k, rise * 0.8 - m.t * 0.62)
-        streak = sample(texture(41 + k, 256, 1.6), x / 0.9 + 0.05 * fine, rise * 0.55 - m.t * 0.68)
-        wide = width * (1.15 - yn).clamp(min=0.05) ** 0.9 * smoothstep(-0.25, 0.22, yn)
-        body = 1 - ((x + 0.05 * fine * yn) / wide.clamp(min=0.01)) ** 2
-        d = body * 0.8 + (0.2 + 0.6 * yn.clamp(0, 1)) * (0.6 * fine + 0.55 * streak) - 1.1 * yn.clamp(min=0) ** 1.3
-        d = smoothstep(0.0, 0.85, d) * smoothstep(-0.12, 0.05, y)
+        fine = _noise((34 + k, 256, 1.9), x / 1.5 + 0.61 * k, rise * 0.8 - m.t * 0.62)
+        streak = _noise((41 + k, 256, 1.6), x / 0.9 + 0.05 * fine, rise * 0.55 - m.t * 0.68)
+        wide = width * (1.15 - yn).clamp(min=0.22) ** 0.9 * smoothstep(-0.25, 0.22, yn)
+        body = 1 - ((x + 0.05 * fine * yn.clamp(0, 1)) / wide.clamp(min=0.01)) ** 2
+        d = (
+            body * 0.8
+            + (0.2 + 0.6 * yn.clamp(0, 1)) * (0.6 * fine + 0.55 * streak)
+            - 1.1 * yn.clamp(min=0) ** 1.3
+            - 1.5 * (yn - 0.9).clamp(min=0)
+        )
+        d = smoothstep(0.0, 0.85, d) * smoothstep(-0.12, 0.05, y) * smoothstep(1.6, 1.15, yn)
         hot = gain * d * (0.45 + 0.45 * streak + 0.35 * body.clamp(0, 1)).clamp(min=0.06)
         warm = (1 - 0.75 * yn).clamp(0, 1)[..., None]
-        radiance = radiance + hot[..., None] * (rgb(1.0, 0.21, 0.018) + warm * rgb(0.0, 0.13, 0.03))
+        radiance = radiance + hot[..., None] * (m.rgb(1.0, 0.21, 0.018) + warm * m.rgb(0.0, 0.13, 0.03))
         cover = cover + d * 0.35
-    return radiance * 3.0 * smoothstep(0.03, 0.18, torch.tensor(m.fire)), cover.clamp(0, 1)
+    return radiance * 3.0 * min(max((m.fire - 0.03) / 0.15, 0.0), 1.0), cover.clamp(0, 1)
+
+
+def _fine_flames(m: Moment, u: Tensor, v: Tensor, pixel: float) -> tuple[Tensor, Tensor]:
+    """Flames, from four points a pixel where pixels are large."""
+    if pixel < 0.009:
+        return _flames(m, u, v)
+    parts = [_flames(m, u + x * pixel, v + y * pixel) for x in (-0.25, 0.25) for y in (-0.25, 0.25)]
+    return sum((p[0] for p in parts), torch.zeros(())) / 4, sum((p[1] for p in parts), torch.zeros(())) / 4
 
 
 def _smoke(m: Moment, view: View) -> tuple[Tensor, Tensor]:
@@ -173,10 +216,8 @@ def _smoke(m: Moment, view: View) -> tuple[Tensor, Tensor]:
     y = (v - (HORIZON - EYE / metre)) * metre - 0.15
     up = y.clamp(min=0)
     x = u * metre - m.lean * (0.3 * up**1.3)
-    slow = sample(texture(51, 256, 2.1), x / 5 + 0.1, y / 5 - m.t * 0.07)
-    wisp = sample(
-        texture(52, 256, 1.85), (x + 0.25 * slow * up) / 3.2, torch.sqrt(up + 0.2) * 0.9 - m.t * 0.16 + 0.06 * slow
-    )
+    slow = _noise((51, 256, 2.1), x / 5 + 0.1, y / 5 - m.t * 0.07)
+    wisp = _noise((52, 256, 1.85), (x + 0.25 * slow * up) / 3.2, torch.sqrt(up + 0.2) * 0.9 - m.t * 0.16 + 0.06 * slow)
     wide = 0.22 + 0.2 * m.fire + (0.28 + 0.1 * abs(m.lean)) * up
     plume = (
         torch.exp(-(((x - 0.12 * slow * up) / wide) ** 2)) * smoothstep(0.1, 0.7, y - 0.5 * m.fire) / (1 + 0.25 * up)
@@ -184,7 +225,7 @@ def _smoke(m: Moment, view: View) -> tuple[Tensor, Tensor]:
     cover = (plume * (0.55 + 0.5 * wisp).clamp(min=0) * m.smoke * 0.95).clamp(0, 0.85)
     ambient = (0.5 * m.zenith + 0.5 * m.low) * 0.8
     lit = m.power * 0.42 / (0.25 + x**2 + (y - 0.2) ** 2)
-    light = (ambient + rgb(*FIRELIGHT) * lit[..., None]) * m.exposure
+    light = (ambient + m.rgb(*FIRELIGHT) * lit[..., None]) * m.exposure
     both = torch.cat([light * cover[..., None], cover[..., None]], -1).permute(2, 0, 1)[None]
     both = F.interpolate(both, (view.height, view.width), mode="bilinear", align_corners=False)[
         0, :, view.top : view.top + view.rows
@@ -252,18 +293,22 @@ def _splat(out: Tensor, view: View, m: Moment, points: np.ndarray) -> None:
 
 def render(stage: Stage, t: float, view: View) -> Tensor:
     """The picture of a campfire at time t, (rows, W, 3), linear light."""
-    m = _moment(stage, t)
+    m = _moment(stage, t, view.device)
     clearing = plate(stage.segment(t).variant, view.width, view.height, view.device)
 
     haze, veil = _smoke(m, view)
+    box = _flame_box(m, view)
 
     def shade(band: View) -> Tensor:
         u, v = band.u / m.zoom + m.shift[0], band.v / m.zoom + m.shift[1]
         out = _scene(m, u, v, clearing, band.aspect, band.pixel)
-        flames, cover = _flames(m, u, v)
+        if float(v[-1]) < box[3] and float(v[0]) > box[2] and box[0] < box[1]:
+            flames, cover = _fine_flames(m, u[:, box[0] : box[1]], v, band.pixel / m.zoom)
+            part = out[:, box[0] : box[1]]
+            part *= 1 - 0.5 * cover[..., None]
+            part += flames * (0.35 + 0.65 * m.exposure)
         glow = m.power / (0.03 + (u - 0.08 * m.lean) ** 2 + ((v + 0.32) * 0.85) ** 2)
-        out = out * (1 - 0.5 * cover[..., None]) + flames * (0.35 + 0.65 * m.exposure)
-        out = out + 0.012 * glow[..., None] * rgb(*FIRELIGHT) * (0.3 + 0.7 * m.exposure)
+        out = out + 0.012 * glow[..., None] * m.rgb(*FIRELIGHT) * (0.3 + 0.7 * m.exposure)
         rows = slice(band.top - view.top, band.top - view.top + band.rows)
         out = out * (1 - veil[rows, :, None]) + haze[rows]
         edge = (band.u / band.aspect) ** 2 + band.v**2

@@ -125,6 +125,19 @@ def _trunk(
     s.cover(alpha, base * shade[..., None], light, 0.45 * shade, z0)
 
 
+def _hills(s: Surface, u: Tensor, v: Tensor, seed: int) -> None:
+    """Wooded hills far behind, (H, W)."""
+    zero = torch.zeros_like(v)
+    for k, (far, high, rough) in enumerate(((160.0, 0.16, 0.05), (70.0, 0.075, 0.03))):
+        ridge = (
+            sample(texture(seed + 40 + k, 256, 1.7), u * 0.13, zero) * rough
+            + sample(texture(9, 256, 0.8), u, zero) * 0.004
+        )
+        alpha = smoothstep(0.006, -0.006, v - HORIZON - high * 0.6 - ridge) * (v > HORIZON - 0.02)
+        dark = torch.zeros_like(alpha)
+        s.cover(alpha, rgb(0.045, 0.06, 0.035), (dark, dark), 0.6, far)
+
+
 def _leaves(s: Surface, u: Tensor, v: Tensor, z: float, seed: int, pixel: float, pines: bool) -> None:
     """A veil of foliage at distance z: crowns above, undergrowth below."""
     y = EYE + (v - HORIZON) / FOCAL * z
@@ -200,9 +213,10 @@ def _log(s: Surface, u: Tensor, v: Tensor, a: np.ndarray, b: np.ndarray, r: floa
     n = (-ev * round_ + 0.3 * grain, eu * round_ + 0.15, -torch.sqrt(1 - round_**2) + 0.2 * grain)
     light = _firelight((p[0], p[1] + r * round_, p[2] - r), n)
     hot = smoothstep(0.62, 0.2, torch.sqrt(p[0] ** 2 + (p[2] - FIRE) ** 2))
-    char = (0.55 + 0.35 * grain).clamp(0.06, 1.2)
+    char = (0.55 + (0.12 + 0.23 * hot) * grain).clamp(0.06, 1.2)
     wood = rgb(0.17, 0.105, 0.06) * (1 - hot[..., None]) + rgb(0.028, 0.025, 0.024) * hot[..., None]
-    s.cover(alpha, wood * char[..., None] * 1.4, light, 0.4 * char, FIRE)
+    under = 0.25 + 0.75 * smoothstep(-1.0, 0.4, round_ * (1.0 if eu > 0 else -1.0))
+    s.cover(alpha, wood * (char * under)[..., None] * 1.4, light, 0.4 * char, FIRE)
     s.ember += alpha * hot * smoothstep(-0.15, -1.1, grain + 0.5 * round_)
 
 
@@ -222,13 +236,21 @@ def _shadows(s: Surface, u: Tensor, v: Tensor, posts: list[tuple[float, float, f
     s.right *= dim
 
 
-def _layout(
-    variant: int,
-) -> tuple[list[tuple[float, float, float, float]], list[tuple[float, float, float]], np.ndarray]:
-    """Trunks (x, z, radius, lean), stones (angle, size, height), logs (N, angle and lie) of this variant."""
+@dataclass(frozen=True)
+class Layout:
+    """What stands where in a variant, metres."""
+
+    trunks: list[tuple[float, float, float, float]]  # x, z, radius, lean
+    stones: list[tuple[float, float, float]]  # angle around the fire, size, height as a share of it
+    logs: np.ndarray  # (N, 5) of chance
+    benches: list[tuple[int, float, float]]  # side, x, z
+
+
+def _layout(variant: int) -> Layout:
     rng = np.random.default_rng([variant, 1])
-    trunks = []
-    while len(trunks) < 26:
+    trunks: list[tuple[float, float, float, float]] = []
+    many = int(rng.integers(9, 27))
+    while len(trunks) < many:
         z = float(rng.uniform(5.2, 9) if len(trunks) < 6 else rng.uniform(8, 26))
         x = float(rng.uniform(-1.35, 1.35) * z)
         radius = float(rng.uniform(0.09, 0.24) * (0.8 + z / 40))
@@ -238,16 +260,23 @@ def _layout(
     angles = np.arange(n) / n * 2 * np.pi + rng.normal(0, 0.09, n)
     stones = [(float(a), float(rng.uniform(0.075, 0.13)), float(rng.uniform(0.55, 0.9))) for a in angles]
     logs = rng.random((6, 5))
-    return trunks, stones, logs
+    benches = [
+        (side, float(rng.uniform(1.2, 1.7)), float(rng.uniform(3.6, 4.4))) for side in (-1, 1) if rng.random() < 0.55
+    ]
+    return Layout(trunks, stones, logs, benches)
 
 
 def _build(u: Tensor, v: Tensor, variant: int, pixel: float) -> Tensor:
     """A band of the plate, (9, H, W)."""
     pines, seed = variant >= 32768, variant % 1000 * 10
-    trunks, stones, logs = _layout(variant)
+    place = _layout(variant)
+    trunks, stones, logs, benches = place.trunks, place.stones, place.logs, place.benches
     s = _ground(u, v, seed, pixel, pines)
-    _shadows(s, u, v, [(x, z, r, 1e3) for x, z, r, _ in trunks if z < 14] +
-             [(0.74 * math.cos(a), FIRE + 0.74 * math.sin(a), w, 1.7) for a, w, _ in stones])  # fmt: skip
+    posts = [(x, z, r, 1e3) for x, z, r, _ in trunks if z < 14]
+    posts += [(0.74 * math.cos(a), FIRE + 0.74 * math.sin(a), w, 1.7) for a, w, _ in stones]
+    posts += [(side * (x + 0.34 * k), z + 0.07 * k, 0.3, 1.4) for side, x, z in benches for k in range(6)]
+    _shadows(s, u, v, posts)
+    _hills(s, u, v, seed)
     things = [(z, "trunk", (x, z, r, lean, i)) for i, (x, z, r, lean) in enumerate(trunks)]
     things += [(z, "leaves", (z, seed + 20 + i)) for i, z in enumerate((30.0, 21.0, 15.0, 10.5))]
     for z, kind, what in sorted(things, key=lambda thing: -thing[0]):
@@ -260,6 +289,9 @@ def _build(u: Tensor, v: Tensor, variant: int, pixel: float) -> Tensor:
             _stone(
                 s, u, v, (0.74 * math.cos(a), 0.3 * w * h, FIRE + 0.74 * math.sin(a)), (w, w * h, w), int(a * 50), pixel
             )
+    for side, x, z in benches:
+        near, far = np.array([side * x, 0.12, z]), np.array([side * (x + 1.7), 0.12, z + 0.35])
+        _log(s, u, v, near, far, 0.14, 3 + side, pixel)
     for i, k in enumerate(logs):
         angle = 2 * np.pi * (i + 0.5 * k[0]) / len(logs)
         foot = np.array([0.6 * math.cos(angle), 0.05, FIRE + 0.55 * math.sin(angle)])

@@ -184,7 +184,7 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         wet = 0.012 * rain * band(f, 900, 7000, 1)
         talk = 0.02 * life**1.5 * (0.4 + max(np.sin(9 * t + 3 * np.sin(1.3 * t)), 0)) * band(f, 260, 900)
         street = (0.25 * car + 0.01 * life) * band(f, 50, 180) + 0.04 * car * band(f, 300, 1200, 1)
-        splash = 0.012 * poured * band(f, 500 + 900 * stage.value("flow", t), 4000, 1)
+        splash = 0.010 * poured * band(f, 400 + 700 * stage.value("flow", t), 2600)
         hum = 0.0015 * band(f, 48, 90) + 0.0003
         return np.asarray(cavitation + roll + hiss + flame + wet + talk + street + splash + hum)
 
@@ -230,7 +230,7 @@ def _pour(stage: Stage, out: NDArray[np.float32], start: int, rate: int, e: Even
     full = stage.value("flow", e.time)
     for time in np.sort(rng.random(int(110 * seconds))) * seconds:
         level = full + 0.12 * time
-        loud = 0.06 * rng.random() ** 3 * min(time / 0.15, 1, (seconds - time) / 0.3)
+        loud = 0.085 * rng.random() ** 3 * min(time / 0.15, 1, (seconds - time) / 0.3)
         wave = loud * _bubble(
             rate, 420 * np.exp(0.9 * level + 0.45 * rng.standard_normal()), rng.uniform(0.01, 0.05), 3
         )
@@ -304,8 +304,8 @@ class Kettle(Place):
         steam = np.clip(ramp + drift(rng, segments, 0.5, 0.06, 4) - 0.5 + rng.normal(0, 0.08), 0, 1)
         heat = {"cold": 0.0, "warming": 0.85, "boiling": 0.6, "off": 0.0, "simmer": 0.3}[phase]
         fire = np.clip(drift(rng, segments, heat + rng.normal(0, 0.07), 0.02, 6), 0, 1) * (heat > 0)
-        sun = max(float(daylight(hour)), 0.0) ** 0.5 if part_of_day(hour) != "night" else 0.0
-        light = np.clip(drift(rng, segments, (0.15 + 0.85 * sun) * (1 - 0.75 * cloud), 0.16 * sun, 6), 0, 1)
+        sun = min(max(float(daylight(hour)) + 0.2, 0.0), 1.0) ** 0.5
+        light = np.clip(drift(rng, segments, sun * (1 - 0.8 * cloud), 0.16 * sun, 6), 0, 1)
         rain = drift(rng, segments, wet, 0.1, 6) * (wet > 0)
         life = drift(rng, segments, float(rng.beta(1, 2)) * (0.3 + 0.7 * sun), 0.06, 8)
         level, happened = _pours(rng, segments)

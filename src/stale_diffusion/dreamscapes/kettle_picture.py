@@ -25,7 +25,6 @@ from stale_diffusion.dreamscapes.kettle_plate import (
     layout,
     outside,
     plate,
-    rgb,
 )
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View, in_bands
@@ -58,6 +57,11 @@ class Moment:
     milk: bool
     shift: tuple[float, float]
     zoom: float
+    device: torch.device
+
+    def rgb(self, *values: float) -> Tensor:
+        """A colour on the device of the picture."""
+        return torch.tensor(values, device=self.device)
 
 
 _SUN = (-1.0, -0.35, -0.15, 0.0, 0.2, 0.5, 1.0)
@@ -68,17 +72,14 @@ _BEAM = np.array(
 )
 
 
-def _moment(stage: Stage, t: float, jet: float, pours: tuple[tuple[float, float], ...]) -> Moment:
+def _moment(stage: Stage, t: float, jet: float, pours: tuple[tuple[float, float], ...], device: torch.device) -> Moment:
     static = {name: stage.static(name, t) for name in ("hour", "cloud", "height", "pan", "focal", "drift")}
     height = -math.cos(2 * math.pi * static["hour"])
-    sky, beam = (
-        torch.tensor([np.interp(height, _SUN, c[:, i]) for i in range(3)], dtype=torch.float32) for c in (_SKY, _BEAM)
-    )
-    light = stage.value("light", t)
-    grey = sky.mean() * rgb(0.96, 1.0, 1.05)
-    sky = (sky + 0.6 * static["cloud"] * (grey - sky)) * (1.25 - 0.5 * static["cloud"])
+    sky, beam = (np.array([np.interp(height, _SUN, c[:, i]) for i in range(3)]) for c in (_SKY, _BEAM))
+    light, cloud = stage.value("light", t), static["cloud"]
+    sky = (sky + 0.6 * cloud * (sky.mean() * np.array([0.96, 1.0, 1.05]) - sky)) * (1.25 - 0.5 * cloud)
     dark = min(max((0.25 - height) / 0.4, 0.0), 1.0)
-    lamp = rgb(1.0, 0.64, 0.34) * (0.04 + 0.9 * dark)
+    lamp = np.array([1.0, 0.64, 0.34]) * (0.04 + 0.9 * dark)
     exposure = 1.5 / (0.55 + 0.75 * float(sky.mean()) + 0.3 * light * float(beam.mean()))
     sway = 0.03 * static["drift"]
     shift = (
@@ -86,11 +87,16 @@ def _moment(stage: Stage, t: float, jet: float, pours: tuple[tuple[float, float]
         0.1 * (static["height"] - 0.5) + 0.5 * sway * math.sin(0.077 * t),
     )
     zoom = 1.02 + 0.14 * (static["focal"] - 0.4) + 0.015 * math.sin(0.06 * t)
-    segment = stage.segment(t)
-    return Moment(t, layout(segment.variant), stage.value("steam", t), stage.value("flow", t),
-                  stage.value("fire", t), stage.value("rain", t),
-                  sky, beam * light**1.3, lamp, exposure, min(max((-0.05 - height) / 0.25, 0.0), 1.0), jet, pours,
-                  segment.variant >= 32768, shift, zoom)  # fmt: skip
+    lights = (torch.tensor(c, dtype=torch.float32, device=device) for c in (sky, beam * light**1.3, lamp))
+    segment, levels = stage.segment(t), (stage.value(name, t) for name in ("steam", "flow", "fire", "rain"))
+    night = min(max((-0.05 - height) / 0.25, 0.0), 1.0)
+    return Moment(t, layout(segment.variant), *levels, *lights, exposure, night, jet, pours, segment.variant >= 32768,
+                  shift, zoom, device)  # fmt: skip
+
+
+def _noise(kind: tuple[int, int, float], x: Tensor, y: Tensor) -> Tensor:
+    """Noise of (seed, size, slope) at x, y in tiles, on their device."""
+    return sample(texture(*kind, device=str(x.device)), x, y)
 
 
 def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, world: Tensor, aspect: float) -> Tensor:
@@ -101,8 +107,8 @@ def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, world: Tensor, aspect:
     room = (c[:9].unflatten(0, (3, 3)) * light[..., None, None]).sum(0)
     streaks = 0.0
     if m.rain > 0.02:
-        run = sample(texture(67, 256, 2.2), u * 0.5, v * 0.22 + 0.05 * m.t)
-        streaks = 0.16 * m.rain * run + 0.10 * m.rain * sample(texture(68, 256, 2.0), u * 1.1, v * 0.4 + 0.11 * m.t)
+        run = _noise((67, 256, 2.2), u * 0.5, v * 0.22 + 0.05 * m.t)
+        streaks = 0.16 * m.rain * run + 0.10 * m.rain * _noise((68, 256, 2.0), u * 1.1, v * 0.4 + 0.11 * m.t)
     far = torch.stack(torch.broadcast_tensors((u + 0.1 * streaks) / 2.2, -(v + 0.2 * streaks) / 1.25), -1)[None]
     out = F.grid_sample(world, far, mode="bilinear", padding_mode="border", align_corners=False)[0] * (1 + streaks)
     return (room + c[9] * out).permute(1, 2, 0) * m.exposure
@@ -133,13 +139,13 @@ def _coffee(out: Tensor, view: View, m: Moment, still: Tensor) -> None:
         z * 200 - 1.3 * m.t
     )
     facing = smoothstep(-0.5, 0.9, z / 0.04 + 0.5 * wave) * 0.055 + 0.012
-    body = rgb(0.16, 0.085, 0.040) if m.milk else rgb(0.020, 0.008, 0.003)
+    body = m.rgb(0.16, 0.085, 0.040) if m.milk else m.rgb(0.020, 0.008, 0.003)
     ambient = 0.22 * m.sky + 0.20 * m.sun + 0.5 * m.lamp
     rim = smoothstep(inner - 0.004, inner, r)[..., None]
     light = (
         body * ambient * (1 + 3 * rim)
         + facing[..., None] * (m.sky + 0.15 * m.lamp)
-        + 0.25 * rim * rgb(0.10, 0.04, 0.012) * ambient
+        + 0.25 * rim * m.rgb(0.10, 0.04, 0.012) * ambient
     )
     patch = out[rows[0] : rows[1], columns[0] : columns[1]]
     patch += skin[..., None] * (light * m.exposure - patch)
@@ -152,7 +158,15 @@ BACK = 0.018  # the coffee lands this much behind the middle of the cup
 
 
 def _stream(
-    patch: Tensor, u: Tensor, v: Tensor, m: Moment, bowl: Tensor, level: float, since: float, seconds: float, pixel: float
+    patch: Tensor,
+    u: Tensor,
+    v: Tensor,
+    m: Moment,
+    bowl: Tensor,
+    level: float,
+    since: float,
+    seconds: float,
+    pixel: float,
 ) -> None:
     """A stream of coffee falling into the cup, in place: amber against the light, dark in its core."""
     scale = FOCAL / (m.k.cup[1] + BACK - EYE[2])
@@ -166,7 +180,7 @@ def _stream(
     soft = pixel / scale / 0.004
     inside = ((y > 0.083) | (bowl > 0.5)) & (y > level - 0.001) & (y < LIP + 0.002)
     alpha = smoothstep(1 + soft / 2, 1 - soft / 2, x.abs()) * here * inside
-    deep = rgb(0.26, 0.15, 0.07) if m.milk else rgb(0.085, 0.028, 0.006)
+    deep = m.rgb(0.26, 0.15, 0.07) if m.milk else m.rgb(0.085, 0.028, 0.006)
     edge = (x.abs().clamp(0, 1) ** 2)[..., None]
     glint = torch.exp(-((x + 0.35) ** 2) * 14)[..., None]
     light = (deep * (0.6 + 2.2 * edge) + 0.3 * glint) * (0.55 * m.sky + 0.3 * m.sun + 0.6 * m.lamp) * m.exposure
@@ -186,9 +200,13 @@ def _spout(out: Tensor, view: View, m: Moment, since: float, seconds: float) -> 
     q = (y - bend) * slope / thick
     soft = view.pixel / scale / 0.007
     alpha = smoothstep(1 + soft / 2, 1 - soft / 2, q.abs()) * smoothstep(-0.009, -0.0055, x)
-    bright = 0.10 + 0.75 * torch.exp(-(((q - 0.45) / 0.22) ** 2)) + 0.30 * torch.exp(-(((q + 0.5) / 0.3) ** 2)) - 0.06 * q
+    bright = (
+        0.10 + 0.75 * torch.exp(-(((q - 0.45) / 0.22) ** 2)) + 0.30 * torch.exp(-(((q + 0.5) / 0.3) ** 2)) - 0.06 * q
+    )
+    blur = min(0.4 * soft, 1.0)
+    bright = bright + blur * (0.35 - bright)
     warm = 0.10 + 0.9 * torch.exp(-(((q - 0.2) / 0.12) ** 2)) + 0.15 * (q < -0.2)
-    tint = rgb(*m.k.coat) if m.k.metal else rgb(0.82, 0.83, 0.85)
+    tint = m.rgb(*m.k.coat) if m.k.metal else m.rgb(0.82, 0.83, 0.85)
     light = tint * (bright[..., None] * (m.sky + 0.12 * m.sun) + warm[..., None] * 0.5 * m.lamp) * m.exposure
     out += alpha[..., None] * (light - out)
 
@@ -209,14 +227,10 @@ def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
         up = (v - y0).clamp(min=0)
         bend = push * (1 - torch.exp(-up * 3.5)) * 0.32 + 0.05 * torch.sin(0.5 * m.t + 1.7 * up) * up
         x = u - x0 - bend
-        slow = sample(texture(71, 256, 2.0), x / 3.2 + x0, up * 0.35 - m.t * 0.10)
+        slow = _noise((71, 256, 2.0), x / 3.2 + x0, up * 0.35 - m.t * 0.10)
         x = x + 0.16 * slow * up
-        curl = sample(
-            texture(72, 256, 2.0), x / 1.3 + 0.3 * x0 + 0.04 * slow, torch.sqrt(up + 0.04) * 0.75 - m.t * 0.17
-        )
-        fine = sample(
-            texture(73, 256, 1.8), x / 0.9 + 0.05 * curl, torch.sqrt(up + 0.04) * 0.7 - m.t * 0.24 + 0.05 * slow
-        )
+        curl = _noise((72, 256, 2.0), x / 1.3 + 0.3 * x0 + 0.04 * slow, torch.sqrt(up + 0.04) * 0.75 - m.t * 0.17)
+        fine = _noise((73, 256, 1.8), x / 0.9 + 0.05 * curl, torch.sqrt(up + 0.04) * 0.7 - m.t * 0.24 + 0.05 * slow)
         spread = wide + (0.22 + 0.12 * m.jet) * up
         plume = torch.exp(-((x / spread) ** 2)) * smoothstep(0.0, 0.07, up) * torch.exp(-up * (1.3 - 0.5 * m.steam))
         ridge = (1 - (curl * 0.8).abs()).clamp(min=0) ** 2 * 0.6 + 0.6 * (0.5 + 0.35 * fine + 0.3 * slow).clamp(0, 1.5)
@@ -224,7 +238,9 @@ def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
         shade = shade + layer * (0.62 + 0.3 * curl.clamp(-1.5, 1.5) - 1) * (1 - cover)
         cover = 1 - (1 - cover) * (1 - layer)
     behind = m.sky * 1.0 + m.sun * 0.3 + m.lamp * 0.5
-    both = torch.cat([(cover * (1 + shade))[..., None] * behind * m.exposure, cover[..., None]], -1).permute(2, 0, 1)[None]
+    both = torch.cat([(cover * (1 + shade))[..., None] * behind * m.exposure, cover[..., None]], -1).permute(2, 0, 1)[
+        None
+    ]
     both = F.interpolate(both, (view.height, view.width), mode="bilinear", align_corners=False)[
         0, :, view.top : view.top + view.rows
     ]
@@ -239,20 +255,20 @@ def _gas(out: Tensor, view: View, m: Moment) -> None:
     x, y = u / scale - x0, EYE[1] + (v - HORIZON) / scale - 0.016
     across = (x / 0.062).clamp(-1, 1)
     tongue = 0.5 + 0.5 * torch.cos(torch.asin(across * 0.999) * 11)
-    lick = sample(texture(74, 128, 1.4), x * 4, torch.zeros_like(x) + 2.3 * m.t)
+    lick = _noise((74, 128, 1.4), x * 4, torch.zeros_like(x) + 2.3 * m.t)
     tall = (0.006 + 0.018 * m.fire) * (0.5 + 0.5 * tongue) * (1 + 0.15 * lick)
     rise = (y / tall).clamp(-0.5, 2)
     body = (
         smoothstep(-0.35, 0.15, rise) * smoothstep(1.25, 0.2, rise) * (0.25 + 0.75 * tongue) * (1 - across.abs() ** 6)
     )
     glow = torch.exp(-((x / 0.09) ** 2) - ((y + 0.004) / 0.022) ** 2)
-    light = body[..., None] * rgb(0.10, 0.28, 1.0) * 0.8 + glow[..., None] * rgb(0.004, 0.014, 0.05)
-    out += light * smoothstep(0.02, 0.15, torch.tensor(m.fire)) * (0.35 + 0.5 * m.exposure)
+    light = body[..., None] * m.rgb(0.10, 0.28, 1.0) * 0.8 + glow[..., None] * m.rgb(0.004, 0.014, 0.05)
+    out += light * min(max((m.fire - 0.02) / 0.13, 0.0), 1.0) * (0.35 + 0.5 * m.exposure)
 
 
 def render(stage: Stage, t: float, view: View, jet: float, pours: tuple[tuple[float, float], ...]) -> Tensor:
     """The picture at time t, (rows, W, 3), linear light."""
-    m = _moment(stage, t, jet, pours)
+    m = _moment(stage, t, jet, pours, view.device)
     variant = stage.segment(t).variant
     still = plate(variant, view.width, view.height, view.device)
     both = outside(variant, view.device)

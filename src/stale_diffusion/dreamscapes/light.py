@@ -8,7 +8,8 @@ Shapes: H rows, W columns; x is (1, W), y is (H, 1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -91,6 +92,18 @@ class Camera:
         """The rays of a view: x (1, W), y (H, 1)."""
         return view.u / self.focal + self.turn, (view.v - self.tilt) / self.focal
 
+    def at_horizon(self, view: View, above: Callable[[View], Tensor], below: Callable[[View], Tensor]) -> Tensor:
+        """A picture whose rows above and below the horizon are shaded apart, (rows, W, 3); both share its own row."""
+        edge = (1 - self.tilt) / view.pixel - view.top
+        row = int(np.floor(edge))
+        if row < 0:
+            return below(view)
+        if row >= view.rows:
+            return above(view)
+        top = above(replace(view, rows=row + 1))
+        bottom = below(replace(view, top=view.top + row, rows=view.rows - row))
+        return torch.cat([top[:-1], torch.lerp(bottom[:1], top[-1:], edge - row), bottom[1:]])
+
 
 # Linear colours by the sun's elevation in degrees, exposed as a photographer would: zenith, horizon, the horizon on the
 # sun's side, and the sun's light on a surface that faces it (white paper at noon is about 1).
@@ -172,8 +185,18 @@ def light_at(hour: float, sun: float, cloud: float, haze: float) -> Light:
     toward = np.array([np.sin(azimuth) * np.cos(angle), np.sin(angle), np.cos(azimuth) * np.cos(angle)])
     key = key * (1 - 0.35 * haze)
     horizon, glow = horizon * (1 - 0.22 * haze), glow * (1 - 0.12 * haze)
-    a, b, c, d, e, f = (_triple(v) for v in (toward, key, ambient, zenith, horizon, glow))
-    return Light(high, a, b, c, d, e, f, night, cloud, haze)
+    return Light(
+        elevation=high,
+        toward=_triple(toward),
+        key=_triple(key),
+        ambient=_triple(ambient),
+        zenith=_triple(zenith),
+        horizon=_triple(horizon),
+        glow=_triple(glow),
+        night=night,
+        cloud=cloud,
+        haze=haze,
+    )
 
 
 def stage_light(stage: Stage, t: float) -> Light:
@@ -214,8 +237,9 @@ def body(light: Light, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """The disc of the sun or moon, and the halo about it, each (H, W), to be multiplied by the key light."""
     d = _toward_sun(light, x, y)
     shown = 1 - float(np.clip((light.cloud - 0.6) / 0.3, 0, 1))
-    wide = 0.10 + 0.25 * light.haze + 0.30 * float(np.clip(1 - abs(light.elevation - 3) / 9, 0, 1))
-    halo = wide / (1 + 90 * d) + 0.55 / (1 + 1500 * d) + 0.06 / (1 + 8 * d)
+    low = float(np.clip(1 - abs(light.elevation - 3) / 9, 0, 1))
+    wide = 0.10 + 0.25 * light.haze + 0.30 * low
+    halo = wide / (1 + 90 * d) + (0.55 + 0.9 * low) / (1 + 1200 * d) + 0.06 / (1 + 8 * d)
     if light.night > 0:
         return 8 * shown * smoothstep(6.4e-5, 5.2e-5, d), (0.12 + 0.4 * shown) * halo
     return 40 * shown * smoothstep(5e-5, 2.5e-5, d), (0.25 + 0.75 * shown) * halo

@@ -143,19 +143,19 @@ def _traffic(town: Town, stage: Stage, t: float) -> Lights:
             colour.append(lamp * fade * min(1.0, 0.35 + s))
             size.append(1.0)
     for sx, sy, period, phase in town.signals:
-        p = (t / period + phase) % 1
-        hue = ([0.1, 1.0, 0.5], [1.0, 0.55, 0.05], [1.0, 0.05, 0.03])[int(np.searchsorted((0.45, 0.53), p))]
+        step = int(np.searchsorted((0.45, 0.53), (t / period + phase) % 1))
+        hue = ([0.1, 1.0, 0.5], [1.0, 0.55, 0.05], [1.0, 0.05, 0.03])[step]
         x.append(sx)
         y.append(sy)
         colour.append(np.array(hue) * 0.75)
         size.append(1.0)
     for e in stage.events("passing", t - 6, t + 1e-6):
         way = (t - e.time) / 1.5 - 1
-        for wheel in (-0.16, 0.16):
-            x.append(-np.sign(e.x) * (1.9 * way + wheel))
+        for lamp_at in (-0.16, 0.16):
+            x.append(-np.sign(e.x) * (1.9 * way + lamp_at))
             y.append(town.horizon - 0.28 + 0.1 * e.distance)
-            fade = np.clip(1.8 - abs(way), 0, 1) * np.clip((t - e.time) * 2, 0, 1)
-            colour.append(np.array([1.0, 0.92, 0.78]) * fade * 1.7 * e.strength / (1 + e.distance))
+            shine = np.clip(1.8 - abs(way), 0, 1) * np.clip((t - e.time) * 2, 0, 1)
+            colour.append(np.array([1.0, 0.92, 0.78]) * shine * 1.7 * e.strength / (1 + e.distance))
             size.append(1.35)
     return Lights(np.array(x), np.array(y), np.array(colour), np.array(size))
 

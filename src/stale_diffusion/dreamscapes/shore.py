@@ -112,12 +112,12 @@ def _surf(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         )
         age = seconds - times
         power = strengths**1.35 / (0.55 + far / 28) * ears[ear]
-        roar = (power * _pulse(age - far / 343, 0.22, 1.15)).sum()
-        hiss = (power * _pulse(age - 0.25, 0.5, 1.25)).sum()
+        roar = (power * _pulse(age - far / 343, 0.2, 0.95)).sum()
+        hiss = (power * _pulse(age - 0.2, 0.45, 1.0)).sum()
         wash = (strengths**0.5 * power * _pulse(age - 0.6 * far / BORE_SPEED, 0.9, 1.7)).sum()
         fall = 1 / (1 + (f / 9000) ** 2)  # air and distance take the top
         sea = (0.006 + 0.035 * swell**1.3) * acoustics.band(f, 110, 700, 1.0)
-        sea = sea + 0.80 * roar * acoustics.band(f, 110, 520, 1.1) + 0.42 * hiss * acoustics.band(f, 420, 2700, 0.9)
+        sea = sea + 0.95 * roar * acoustics.band(f, 110, 520, 1.1) + 0.55 * hiss * acoustics.band(f, 420, 2700, 0.9)
         sea = (sea + 0.17 * wash * acoustics.band(f, 1500, 7000, 1.0)) * fall
         air = 0.22 * wind**2 * acoustics.band(f, 45, 170, 1.3) + 0.03 * wind**1.5 * acoustics.resonance(
             f, 420 + 350 * wind, 1.2

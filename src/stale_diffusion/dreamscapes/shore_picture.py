@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ class Breaker:
 
     age: float
     strength: float
+    foam: float  # how much of the foam that it leaves is still there, [0, 1]
     crest: Tensor  # metres from the camera, (1, W)
     height: Tensor  # metres, (1, W)
     broken: Tensor  # [0, 1.2], (1, W)
@@ -106,9 +107,11 @@ class Picture:
         shoal = float(np.clip((z - self.rest) / 2.5, 0, 1))
         rise = float(np.clip(age / 1.0, 0, 1)) ** 0.7 * (0.45 + 0.55 * np.exp(-age / 3.0)) * shoal
         since = age - arrival
-        reach = _run_up(since) * (0.6 + 2.3 * e.strength) * self.rest / 6
+        leaving = float(np.clip((MEMORY - age) / 2, 0, 1))
+        reach = leaving * _run_up(since) * (0.6 + 2.3 * e.strength) * self.rest / 6
         peak = (
-            _run_up(min(since, 1.5))
+            leaving
+            * _run_up(min(since, 1.5))
             * (0.6 + 2.3 * e.strength)
             * self.rest
             / 6
@@ -118,6 +121,7 @@ class Picture:
         return Breaker(
             age,
             e.strength,
+            leaving * float(np.exp(-max(since, 0) / 2.5)),
             crest,
             (0.16 + 1.15 * e.strength) * rise * along,
             ((age - off.abs() / 9) / 1.1).clamp(0, 1.2) * along.clamp(0, 1),
@@ -127,15 +131,9 @@ class Picture:
 
     def render(self) -> Tensor:
         """(rows, W, 3)."""
-        horizon = int(np.clip(np.ceil((1 - self.camera.tilt) / self.view.pixel - 0.5), 0, self.view.height))
-        top, bottom = self.view.top, self.view.top + self.view.rows
-        split = int(np.clip(horizon, top, bottom))
-        parts = []
-        if split > top:
-            parts.append(in_bands(replace(self.view, rows=split - top), self._above))
-        if split < bottom:
-            parts.append(in_bands(replace(self.view, top=split, rows=bottom - split), self._below))
-        return torch.cat(parts)
+        return self.camera.at_horizon(
+            self.view, lambda view: in_bands(view, self._above), lambda view: in_bands(view, self._below)
+        )
 
     def _above(self, band: View) -> Tensor:
         """Sky and headland."""
@@ -151,18 +149,19 @@ class Picture:
         """A gull that glides by for seven seconds from its cry on."""
         age, pixel = self.t - e.time, float(x[0, 1] - x[0, 0])
         path = np.random.default_rng([self.variant, int(e.time * 128)]).random(4).tolist()
-        size = 0.035 / (0.4 + 2.6 * e.distance)
+        size = 0.026 / (0.4 + 2.6 * e.distance)
         centre = self.camera.turn + e.x * 0.8 * self.view.aspect / self.camera.focal
         centre += float(np.sign(path[0] - 0.5)) * size * 3 * age * (0.6 + path[1])
         high = 0.05 + 0.30 * float(path[2]) + 0.15 * size * float(np.sin(0.7 * age + 6 * path[3]))
         shown = float(np.clip(age, 0, 1) * np.clip((7 - age) / 1.5, 0, 1))
-        p, q = (x - centre).abs() / size, (y - high) / size
+        across = (x - centre) / size
+        p, q = across.abs(), (y - high) / size + (0.5 * path[0] - 0.25) * across
         inside = (p < 1.05) & (q.abs() < 0.8)
         if shown <= 0 or not bool(inside.any()):
             return image
         beat = 0.30 + 0.22 * float(np.sin(7 * age)) * (1 if path[3] > 0.4 else 0.25)
         wing = beat * (1.5 * p - 1.2 * p * p)
-        thick = 0.075 * (1 - p).clamp(min=0) ** 0.6 + 0.05 * (1 - 6 * p).clamp(min=0)
+        thick = 0.06 * (1 - p).clamp(min=0) ** 0.6 + 0.05 * (1 - 6 * p).clamp(min=0)
         alpha: Tensor = ((thick - (q - wing).abs()) * size / pixel + 0.5).clamp(0, 1) * inside
         share = shown * min(1.0, 0.12 * size / pixel)
         bird = (self.ambient + 0.25 * self.key) * 0.28
@@ -234,7 +233,7 @@ class Picture:
         for b in self.breakers:
             passed = (z - b.crest) / BORE_SPEED
             trail = torch.exp(passed.clamp(min=0) / -2.0 - (passed / max(b.age, 0.1)) ** 4) * (passed > 0)
-            cover = torch.maximum(cover, trail * b.broken * min(1.0, 0.30 + 0.9 * b.strength))
+            cover = torch.maximum(cover, trail * b.broken * (b.foam * min(1.0, 0.30 + 0.9 * b.strength)))
         return cover.clamp(0, 1)
 
     def _foam(self, cover: Tensor, z: Tensor, east: Tensor, footprint: Tensor) -> tuple[Tensor, Tensor]:
@@ -242,7 +241,7 @@ class Picture:
         flow = z + 0.12 * self.t
         warp = sample(tile(33, 256, 1.8, self.x), east * 0.02, flow * 0.02)
         a = sample(tile(31, 512, 1.35, self.x), east * 0.052 + 0.02 * warp, flow * 0.045)
-        b = sample(tile(32, 512, 1.25, self.x), east * 0.15 - 0.03 * warp, flow * 0.13 + 0.03 * self.t * 0.3)
+        b = sample(tile(32, 512, 1.45, self.x), east * 0.15 - 0.03 * warp, flow * 0.13 + 0.03 * self.t * 0.3)
         seen = 1 / (1 + (footprint * 2.2) ** 2)
         web = torch.minimum((a + 0.30 * b).abs(), (b - 0.25 * a).abs() * 0.9 + 0.12)
         mask = ((1.15 * cover**1.6 - web) / (0.16 + 0.8 * footprint.clamp(max=1)) + 0.3).clamp(0, 1)
@@ -260,7 +259,7 @@ class Picture:
         slant = (sample(rough, east * 0.8 + lean, z * 0.8 + 0.004) - grain) * (
             0.5 + 0.5 / (0.25 + abs(self.light.toward[1]))
         )
-        relief = (1 + (0.05 * grain - 0.16 * slant) * fine * (1 - 0.75 * wet) + 0.07 * dunes * (1 - 0.6 * wet))[
+        relief = (1 + (0.05 * grain - 0.11 * slant) * fine * (1 - 0.75 * wet) + 0.07 * dunes * (1 - 0.6 * wet))[
             ..., None
         ]
         lit = self.ambient * 0.95 + self.key * (max(self.light.toward[1], 0.0) + 0.05)
@@ -286,12 +285,13 @@ class Picture:
         east = x * b.crest
         q = (y - foot) / (top - foot).clamp(min=1e-4)
         up = q * b.height
-        noise = sample(tile(31, 512, 1.1, self.x), east * 0.09 + b.age * 0.01, up * 0.22 - 0.10 * b.age)
-        noise = noise + 0.5 * sample(tile(32, 512, 1.0, self.x), east * 0.35, up * 0.7 - 0.35 * b.age)
+        noise = sample(tile(31, 512, 1.35, self.x), east * 0.09 + b.age * 0.01, up * 0.22 - 0.10 * b.age)
+        noise = noise + 0.5 * sample(tile(32, 512, 1.25, self.x), east * 0.35, up * 0.7 - 0.35 * b.age)
         white = smoothstep(-0.25, 0.45, q - 1.05 + 1.15 * b.broken + 0.22 * noise)
         ragged = 0.10 * noise * b.broken.clamp(0, 1)
         swelling = ((q + 0.12 * noise * white) / (0.5 - 0.36 * white)).clamp(0, 1)
-        inside = ((1 - q + ragged) * b.height / b.crest / pixel).clamp(0, 1) * swelling * (q > -0.1)
+        soft = (pixel * b.crest / b.height.clamp(min=1e-3)).clamp(min=0.03) + 0.10 * white
+        inside = ((1 - q + ragged) / soft).clamp(0, 1) * swelling * (q > -0.1)
         lit = self.ambient + self.key * 0.7
         through = (0.35 + 0.9 * q.clamp(0, 1) ** 2)[..., None]
         green = self.water * light.colour((0.9, 1.5, 1.35), x) * lit * through + 0.10 * self.mirror(

@@ -260,7 +260,7 @@ def _croak(e: Event, variant: int, rate: int) -> Array:
     throat = (
         np.sin(2 * np.pi * hz * t) + 0.5 * np.sin(2 * np.pi * 2.02 * hz * t) + 0.3 * np.sin(2 * np.pi * 3.1 * hz * t)
     )
-    return np.asarray(throat * np.exp(-4 * beat) * np.minimum(1, beat * 12) * np.sin(np.pi * t / t[-1]) ** 0.5)
+    return np.asarray(throat * np.exp(-4 * beat) * np.minimum(1, beat * 12) * np.abs(np.sin(np.pi * t / t[-1])) ** 0.5)
 
 
 def _voices(out: Sound, stage: Stage, start: int, rate: int, variant: int) -> None:

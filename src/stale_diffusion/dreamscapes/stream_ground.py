@@ -20,7 +20,7 @@ from torch import Tensor
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.stream_wood import Canvas, Ground, ferns, ground_of, is_conifer, mix, wood
 
-MARGIN = 1.07  # the canvas is larger than the picture, so that the camera can turn
+MARGIN = 1.12  # the canvas is larger than the picture, so that the camera can turn
 HORIZON = 0.42
 
 
@@ -31,6 +31,8 @@ class Lie:
     Args:
         ambient: (3, H, W), colour under the light of the whole sky.
         lit: (3, H, W), colour in the sun, to be multiplied by the dapples.
+        lean: (H, W), from -1 to 1: how much more it is lit by a sun on the right.
+        loose: (H, W), how far it sways in the wind, leaves about 1.
         gap: (H, W), how much open sky shows.
         depth: (H, W), metres.
         x, y: (H, W), where the light falls: the place of a pixel seen along the sun's rays, metres.
@@ -45,6 +47,8 @@ class Lie:
 
     ambient: Tensor
     lit: Tensor
+    lean: Tensor
+    loose: Tensor
     gap: Tensor
     depth: Tensor
     x: Tensor
@@ -192,8 +196,8 @@ def _march(
 ) -> tuple[Tensor, Tensor, Tensor, dict[str, Tensor], Tensor, Tensor]:
     """Cast all rays: for each pixel (H, W) the index of the ray point seen, the way to it from the one before, and
     whether there is any; with it the surface and the grid's x, z (D, W)."""
-    depths = int(np.clip(1.3 * len(v), 260, 1000))
-    z = torch.exp(torch.linspace(float(np.log(0.9)), float(np.log(42.0)), depths))[:, None]
+    depths = int(np.clip(1.4 * len(v), 280, 1100))
+    z = torch.exp(torch.linspace(float(np.log(0.45)), float(np.log(42.0)), depths))[:, None]
     x = u / focal * z
     z = z.expand_as(x).contiguous()
     s = _surface(variant, x, z)
@@ -210,30 +214,24 @@ def _march(
 
 
 @lru_cache(maxsize=3)
-def lie(variant: int, width: int, height: int, eye: float, focal: float, toward: tuple[float, float, float]) -> Lie:
-    """The lie of a variant for a size of picture.
-
-    Args:
-        eye: height of the camera, metres.
-        focal: focal length in halves of the picture's height.
-        toward: unit vector to the sun or moon.
-    """
+def lie(variant: int, width: int, height: int) -> Lie:
+    """The lie of a variant for a size of picture: the eye is 0.8-1.6 m above the water."""
+    rng = np.random.default_rng([variant, 50])
+    eye, focal = float(rng.uniform(0.8, 1.6)), float(rng.uniform(1.25, 1.9))
     fine = 2 if height <= 480 else 1
     pixel = 2 / height / fine
     h, w = (2 * round(n * MARGIN / 2) * fine for n in (height, width))
     u = ((torch.arange(w) + 0.5 - w / 2) * pixel)[None]
     v = ((h / 2 - torch.arange(h) - 0.5) * pixel)[:, None]
     canvas = Canvas.empty(u, v, focal)
-    wood(canvas, variant, focal, eye, HORIZON)
-    ground = _ground(variant, u, v, focal, eye, toward)
+    ground = _ground(variant, u, v, focal, eye)
     canvas.over(ground)
+    wood(canvas, variant, focal, eye, HORIZON)
     ferns(canvas, variant, focal, eye, HORIZON)
     return _gather(canvas, ground, fine, eye)
 
 
-def _ground(
-    variant: int, u: Tensor, v: Tensor, focal: float, eye: float, toward: tuple[float, float, float]
-) -> dict[str, Tensor]:
+def _ground(variant: int, u: Tensor, v: Tensor, focal: float, eye: float) -> dict[str, Tensor]:
     """What is seen of the ground and the water, each (..., H, W)."""
     index, way, found, s, x, z = _march(variant, u, v, focal, eye)
     normals = _normals(s["height"], x, z)
@@ -244,17 +242,24 @@ def _ground(
 
     seen = {k: see(a) for k, a in s.items() if k != "which"} | {"x": see(x), "z": see(z), "up": see(normals[1])}
     seen["which"] = torch.gather(s["which"], 0, index)
-    facing = torch.stack([see(n) * c for n, c in zip(normals, toward, strict=True)]).sum(0).clamp(min=0)
+    high = (0.8 * seen["up"] + 0.45 * see(normals[2])).clamp(min=0.02)  # to a sun that stands high and ahead
     colour = _colours(seen, is_conifer(variant))
     surface = torch.maximum(seen["height"], seen["level"])
     depth = torch.where(found, seen["z"], torch.full_like(surface, 90.0))
     return {
         "ambient": colour * see(_openness(s["height"], s["level"], z)) * (0.45 + 0.55 * seen["up"]),
-        "lit": colour * facing, "depth": depth, "x": seen["x"], "y": surface + depth, "found": found,
+        "lit": colour * high,
+        "lean": (0.6 * see(normals[0]) / (high + 0.1)).clamp(-1, 1),
+        "loose": 0.7 * (1 - seen["stone"]) * smoothstep(0.05, 0.4, seen["d"]) / (1 + 0.4 * depth),
+        "depth": depth,
+        "x": seen["x"],
+        "y": surface + depth,
+        "found": found,
         "water": (found & (seen["level"] > seen["height"] + 0.004)).float(),
-        "deep": (seen["level"] - seen["height"]).clamp(min=0), "foam": seen["foam"],
+        "deep": (seen["level"] - seen["height"]).clamp(min=0),
+        "foam": seen["foam"],
         "across": seen["x"] - ground_of(variant).middle(seen["z"]),
-    }  # fmt: skip
+    }
 
 
 def _gather(c: Canvas, ground: dict[str, Tensor], fine: int, eye: float) -> Lie:
@@ -280,7 +285,7 @@ def _gather(c: Canvas, ground: dict[str, Tensor], fine: int, eye: float) -> Lie:
     far = wet(ground["depth"])
     grazing = eye / (far * far + eye * eye) ** 0.5
     return Lie(
-        less(c.ambient), less(c.lit), less(c.gap), less(c.depth), less(c.x), less(c.y), at, cover.flatten()[at],
-        wet(ground["across"]), far, wet(ground["deep"]), wet(ground["foam"]),
+        less(c.ambient), less(c.lit), less(c.lean), less(c.loose), less(c.gap), less(c.depth), less(c.x), less(c.y),
+        at, cover.flatten()[at], wet(ground["across"]), far, wet(ground["deep"]), wet(ground["foam"]),
         (at // w).float(), mirror[at], (at % w).float(), grazing,
     )  # fmt: skip

@@ -27,15 +27,16 @@ def _look(x: Tensor, y: Tensor, tile: Tensor) -> Tensor:
     return sample(tile, x[None], y[None])[0]
 
 
-def _dapples(stage: Stage, t: float, x: Tensor, y: Tensor) -> Tensor:
-    """Sun through the leaves, 0..1: soft blobs (each an image of the sun) that sway with the canopy, (H, W)."""
+def _dapples(stage: Stage, t: float, x: Tensor, y: Tensor, footprint: Tensor) -> Tensor:
+    """Sun through the leaves: soft blobs (each an image of the sun) that sway with the canopy, (H, W)."""
     wind = stage.value("wind", t)
     phase = stage.integral("wind", t)
     sway = 0.010 * np.sin(0.9 * t + 1.1 * phase) * (0.25 + wind)
     flutter = 0.006 * np.sin(2.7 * t + 2.0 * phase + 1) * (0.15 + wind)
     a = sample(texture(81, 512, 1.5, 6.0), x * 0.13 + sway, y * 0.10 + flutter)
     b = sample(texture(82, 512, 1.5, 8.0), x * 0.37 - 2.2 * flutter, y * 0.28 + 1.6 * sway)
-    return 1.3 * smoothstep(0.0, 1.5, a + 0.5 * b)
+    far = smoothstep(0.05, 0.35, footprint)  # where they are smaller than pixels, their mean
+    return 1.3 * smoothstep(0.0, 1.5, a + 0.5 * b * (1 - far)) * (1 - 0.9 * far) + 0.33 * far
 
 
 def _shafts(stage: Stage, t: float, u: Tensor, v: Tensor, sky: light.Light) -> Tensor:
@@ -45,8 +46,8 @@ def _shafts(stage: Stage, t: float, u: Tensor, v: Tensor, sky: light.Light) -> T
     du, dv = u - su, sv + 0.5 - v
     angle = torch.atan2(du.expand(v.shape[0], -1), dv)
     far = (du * du + dv * dv) ** 0.5
-    rays = sample(texture(83, 512, 0.9, 4.0), angle * 0.35 + 0.0015 * t, far * 0.01 + 0.004 * t)
-    return smoothstep(0.1, 1.5, rays) / (0.5 + far * far)
+    rays = sample(texture(83, 512, 1.2, 5.0), angle * 0.35 + 0.0008 * t, far * 0.006 + 0.0012 * t)
+    return smoothstep(-0.3, 2.2, rays) * smoothstep(0.1, 0.7, far) / (0.5 + far * far)
 
 
 def _water(
@@ -57,8 +58,8 @@ def _water(
     flow = stage.value("flow", t)
     way = 0.28 * t + 1.7 * stage.integral("flow", t)
     x, z = land.across, land.along
-    calm, near = 0.45 + 0.8 * flow, (4.0 / (z + 4.0)) ** 2
-    big, fine = texture(84, 512, 1.7, 5.0), texture(85, 512, 1.7, 9.0)
+    calm, near = 0.30 + 0.75 * flow, (4.0 / (z + 4.0)) ** 2
+    big, fine = texture(84, 512, 2.1, 5.0), texture(85, 512, 2.3, 9.0)
     warp = _look(x * 0.12 + 0.3, (z + 0.35 * way) * 0.10, big)
     a = _look(x * 0.30 + 0.05 * warp, (z + way) * 0.22, big)
     a2 = _look(x * 0.30 + 0.05 * warp + 0.004, (z + way) * 0.22 + 0.004, big)
@@ -74,9 +75,10 @@ def _water(
         picture[None], grid[None, None], mode="bilinear", padding_mode="reflection", align_corners=False
     )[0, :, 0]
     overhead = smoothstep(0.45 * h, -0.1 * h, row - 0.12 * h * b * near)
-    mirrored = mirrored + (sky - mirrored) * (0.75 * overhead)
-    cosine = (land.grazing * (1 + 0.0 * a) - 0.30 * tilt_z * (1 - land.grazing)).clamp(0.01, 1)
-    fresnel = 0.02 + 0.98 * (1 - cosine) ** 5
+    gaps = smoothstep(0.0, 1.6, _look(col * (1.1 / h), row * (0.45 / h), texture(87, 256, 1.7, 4.0)))
+    mirrored = mirrored + (sky * (0.12 + 1.3 * gaps) - mirrored) * (0.85 * overhead)
+    cosine = (land.grazing - 0.32 * tilt_z).clamp(0.01, 1)
+    fresnel = 0.035 + 0.965 * (1 - cosine) ** 5
     # the bed, seen through the shaken surface
     row = land.row + (24.0 * h / 380) * tilt_z * land.deep.clamp(max=0.4) * (1 + 3 / (z + 1))
     col = land.column + (24.0 * h / 380) * tilt_x * land.deep.clamp(max=0.4) * (1 + 3 / (z + 1))
@@ -85,17 +87,18 @@ def _water(
         0, :, 0
     ]
     through = torch.exp(-land.deep * torch.tensor([[2.6], [1.7], [2.2]]))
-    caustic = 1 + 0.35 * near * (b + b2) * (0.3 + sun)
+    net = (1 - 0.8 * (b - b2).abs()).clamp(min=0) ** 3  # where waves gather the light
+    caustic = 1 + near * (0.2 + sun) * (1.5 * net - 0.3)
     body = torch.tensor([[0.010], [0.014], [0.009]]) * (ambient + 0.7 * key * sun)
-    seen = bed * 1.25 * through * caustic + body * (1 - through)
+    seen = bed * 1.6 * through * caustic + body * (1 - through)
     out = seen * (1 - fresnel) + mirrored * fresnel
-    sparkle = smoothstep(1.5, 2.6, b + 0.6 * b2) * sun * (0.3 + flow)
-    out = out + key * sparkle * 0.8 * (5 / (z + 5))
+    glitter = smoothstep(3.6, 5.6, a + 1.2 * b + b2) * sun * near * (0.3 + 0.7 * flow)
+    out = out + key * 0.8 * glitter
     # foam: streaks that the current draws out
     f1 = _look(x * 0.62 + 0.05 * a, (z + way) * 0.20, fine)
     f2 = _look(x * 1.6 + 0.08 * b, (z + 1.1 * way) * 0.7, texture(86, 512, 1.2, 16.0)) * (4 / (z + 4))
     ready = land.foam * (0.2 + 1.1 * flow) + 0.25 * flow * flow
-    foam = smoothstep(0.35, 1.5, ready * 1.25 + 0.20 * f1 + 0.24 * f2 + 0.08 * b) * 0.85
+    foam = smoothstep(0.4, 1.5, ready * 1.25 + (0.2 + ready).clamp(max=1) * (0.22 * f1 + 0.26 * f2 + 0.08 * b)) * 0.85
     white = torch.tensor([[0.56], [0.60], [0.61]]) * (0.62 * ambient + key * (0.1 + 0.6 * sun) * sun) * (1 + 0.18 * f2)
     return out + (white - out) * foam
 
@@ -104,12 +107,8 @@ def picture(stage: Stage, t: float, view: View) -> Tensor:
     """The stream at time t, linear light, (rows, W, 3)."""
     variant = stage.segment(t).variant
     sky = light.stage_light(stage, t)
-    eye = round(0.8 + 0.9 * stage.static("height", t), 2)
-    focal = round(1.25 + 0.7 * stage.static("focal", t), 2)
-    side = round(float(np.clip(sky.toward[0], -1, 1)) * 2) / 2
-    up = 0.75
-    back = float(np.sqrt(max(0.0, 1 - up**2 - (0.6 * side) ** 2)))
-    land = lie(variant, view.width, view.height, eye, focal, (0.6 * side, up, back * 0.6))
+    side = float(np.clip(sky.toward[0], -1, 1))
+    land = lie(variant, view.width, view.height)
     h, w = land.depth.shape
     level = stage.value("light", t)
     night = 1 - daylight(stage.static("hour", t))
@@ -117,11 +116,11 @@ def picture(stage: Stage, t: float, view: View) -> Tensor:
     ambient = (0.4 * _colour(sky.ambient) + 0.6 * grey * _colour((0.97, 1.02, 0.85))) * 3.4
     key = _colour(sky.key) * (0.1 + 1.2 * level) * 6.5
     gain = float(
-        np.clip(0.95 / (float(ambient.mean()) + 0.25 * float(key.mean())), 0.6, 40) ** 0.55
+        np.clip(0.95 / (0.85 * float(ambient.mean()) + 0.2 * float(key.mean())), 0.6, 40) ** 0.55
     )  # a photographer's
     ambient, key = ambient * gain, key * gain
-    sun = _dapples(stage, t, land.x + land.y * 0.8 * side, land.y)
-    out = land.ambient * ambient + land.lit * key * sun
+    sun = _dapples(stage, t, land.x + land.y * 0.8 * side, land.y, land.depth * view.pixel)
+    out = land.ambient * ambient + land.lit * key * (sun * (1 + side * land.lean))
     air = _colour(sky.horizon) * gain * torch.tensor([0.80, 0.95, 0.78])[:, None, None]
     bright = (_colour(sky.horizon) * 1.6 + _colour(sky.glow) * 0.4) * gain
     out = out + (bright - out) * (land.gap * 0.95)
@@ -131,29 +130,46 @@ def picture(stage: Stage, t: float, view: View) -> Tensor:
     v = (h / 2 - torch.arange(h)[:, None] - 0.5) * view.pixel
     mist = air * (0.42 + 0.2 * (v + 1).clamp(0, 2) * 0.5) + key * 0.05
     out = out + (mist - out) * veil
-    beams = _shafts(stage, t, u[:, ::4], v[::4], sky)
+    step = max(1, round(h / 100))
+    beams = _shafts(stage, t, u[:, step // 2 :: step], v[step // 2 :: step], sky)
     beams = F.interpolate(beams[None, None], (h, w), mode="bilinear", align_corners=False)[0, 0]
     out = out + key * (beams * veil * 0.35)
     flat = out.reshape(3, -1)
-    water = _water(stage, t, land, out, sun.flatten()[land.water], ambient[:, 0], key[:, 0], 0.55 * bright[:, 0])
+    water = _water(stage, t, land, out, sun.flatten()[land.water], ambient[:, 0], key[:, 0], 2.2 * bright[:, 0])
     haze = veil.flatten()[land.water]
     water = water + (mist.expand(3, h, w).reshape(3, -1)[:, land.water] - water) * haze
     flat[:, land.water] += (water - flat[:, land.water]) * land.cover
     if night > 0:  # by night the eye sees little colour
         dim = (out * _colour((0.21, 0.72, 0.07))).sum(0) * _colour((0.72, 0.95, 1.3))
         out = out + (dim - out) * (0.7 * night)
-    return _turn(out, stage, t, view)
+    return _turn(out, land.loose, stage, t, view)
 
 
-def _turn(out: Tensor, stage: Stage, t: float, view: View) -> Tensor:
+def _sway(stage: Stage, t: float, gx: Tensor, gy: Tensor, loose: Tensor, much: float) -> Tensor:
+    """How far leaves and plants have moved in the wind, (rows, W), pixels."""
+    phase = 0.5 * t + 2.2 * stage.integral("wind", t)
+    coarse = F.interpolate(torch.stack([gx, gy])[None], scale_factor=0.25, mode="bilinear", align_corners=False)[0]
+    gust = sample(texture(88, 256, 1.8, 2.0), coarse[0] * 0.2 - 0.06 * phase, coarse[1] * 0.2)
+    flutter = sample(texture(89, 256, 1.2, 6.0), coarse[0] * 0.9, coarse[1] * 0.9 + 0.11 * phase)
+    wave = (0.0060 * (gust + 0.6 * float(np.sin(phase))) + 0.0035 * flutter)[None, None]
+    grid = torch.stack([gx, gy], -1)[None]
+    mask = F.grid_sample(loose[None, None], grid, mode="bilinear", align_corners=False)[0, 0]
+    return much * mask * F.interpolate(wave, gx.shape, mode="bilinear", align_corners=False)[0, 0]
+
+
+def _turn(out: Tensor, loose: Tensor, stage: Stage, t: float, view: View) -> Tensor:
     """Cut the picture out of the canvas where the camera looks, (rows, W, 3)."""
     h, w = out.shape[1:]
-    sway = stage.static("drift", t) * (MARGIN - 1) * 0.45
-    phase = stage.segment(t).variant
-    du = sway * np.sin(0.12 * t + phase) * view.aspect
-    dv = sway * 0.5 * np.sin(0.17 * t + 2 * phase)
-    gx = ((view.u + du) / view.pixel / w * 2).expand(view.rows, -1)
-    gy = (-(view.v + dv) / view.pixel / h * 2).expand(-1, view.width)
+    zoom = 1.06 - 0.06 * stage.static("focal", t)  # at 1 a pixel of the canvas is one of the picture
+    phase, sway = stage.segment(t).variant, stage.static("drift", t)
+    aside = 0.75 * (2 * stage.static("pan", t) - 1) + 0.25 * sway * np.sin(0.12 * t + phase)
+    above = 0.75 * (2 * stage.static("height", t) - 1) + 0.25 * sway * np.sin(0.17 * t + 2 * phase)
+    du, dv = aside * (MARGIN - 0.004 - zoom) * view.aspect, above * (MARGIN - 0.004 - zoom)
+    gx = ((view.u * zoom + du) / view.pixel / w * 2).expand(view.rows, -1)
+    gy = (-(view.v * zoom + dv) / view.pixel / h * 2).expand(-1, view.width)
+    if (wind := stage.value("wind", t)) > 0.02:
+        shake = _sway(stage, t, gx, gy, loose, wind * view.height)
+        gx, gy = gx + shake / w, gy + 0.4 * shake / h
     cut = F.grid_sample(out[None], torch.stack([gx, gy], -1)[None], mode="bilinear", align_corners=False)[0]
     vignette = 1 - 0.22 * ((view.u / view.aspect) ** 2 * 0.6 + view.v**2 * 0.4)
     return (cut * vignette).permute(1, 2, 0).to(view.device)

@@ -144,6 +144,8 @@ class Canvas:
     v: Tensor
     ambient: Tensor
     lit: Tensor
+    lean: Tensor
+    loose: Tensor
     gap: Tensor
     depth: Tensor
     x: Tensor
@@ -154,13 +156,14 @@ class Canvas:
         """Open sky."""
         h, w = len(v), u.shape[1]
         far = (u / focal * 60 + 0 * v, v / focal * 60 + 0 * u)
-        return cls(u, v, torch.zeros(3, h, w), torch.zeros(3, h, w), torch.ones(h, w), torch.full((h, w), 99.0), *far)
+        dark = (torch.zeros(3, h, w), torch.zeros(3, h, w), torch.zeros(h, w), torch.zeros(h, w))
+        return cls(u, v, *dark, torch.ones(h, w), torch.full((h, w), 99.0), *far)
 
     def over(self, ground: dict[str, Tensor]) -> None:
         """Lay the ground over what is farther."""
         m = ground["found"] & (ground["depth"] < self.depth)
         self.gap *= ~m
-        for name in ("ambient", "lit", "depth", "x", "y"):
+        for name in ("ambient", "lit", "lean", "loose", "depth", "x", "y"):
             setattr(self, name, torch.where(m, ground[name], getattr(self, name)))
 
     def part(self, u: tuple[float, float], v: tuple[float, float]) -> Canvas | None:
@@ -170,14 +173,27 @@ class Canvas:
         if not len(cols) or not len(rows):
             return None
         c, r = slice(int(cols[0]), int(cols[-1]) + 1), slice(int(rows[0]), int(rows[-1]) + 1)
-        rest = (a[..., r, c] for a in (self.ambient, self.lit, self.gap, self.depth, self.x, self.y))
+        rest = (
+            a[..., r, c] for a in (self.ambient, self.lit, self.lean, self.loose, self.gap, self.depth, self.x, self.y)
+        )
         return Canvas(self.u[:, c], self.v[r], *rest)
 
-    def paint(self, where: Tensor, ambient: Tensor, lit: Tensor, depth: float, focal: float) -> None:
+    def paint(
+        self,
+        where: Tensor,
+        ambient: Tensor,
+        lit: Tensor,
+        depth: float,
+        focal: float,
+        loose: float,
+        lean: Tensor | float = 0,
+    ) -> None:
         """Lay something at a depth over what is farther, `where` (H, W) in [0, 1]."""
         m = where * (self.depth > depth)
         self.ambient += (ambient - self.ambient) * m
         self.lit += (lit - self.lit) * m
+        self.lean += (lean - self.lean) * m
+        self.loose += (loose - self.loose) * m
         self.gap *= 1 - m
         hard = m > 0.5
         self.depth.masked_fill_(hard, depth)
@@ -200,10 +216,11 @@ def _green(shade: Tensor, conifer: bool, rng: np.random.Generator) -> tuple[Tens
     base = np.array([0.034, 0.060, 0.025]) if conifer else np.array([0.058, 0.090, 0.027])
     glow = np.array([0.040, 0.072, 0.022]) if conifer else np.array([0.10, 0.155, 0.032])
     base = base * rng.uniform(0.8, 1.25, 3)
-    tones = (0.35 + 1.1 * shade)[None]
-    return torch.tensor(base, dtype=torch.float32)[:, None, None] * tones, torch.tensor(glow, dtype=torch.float32)[
-        :, None, None
-    ] * tones
+    tones, clear = (0.35 + 1.1 * shade)[None], (0.1 + 1.5 * shade * shade)[None]
+    return (
+        torch.tensor(base, dtype=torch.float32)[:, None, None] * tones,
+        torch.tensor(glow, dtype=torch.float32)[:, None, None] * clear,
+    )
 
 
 def _trunk(c: Canvas, conifer: bool, z: float, cu: float, ru: float, lean: float, foot: float, focal: float) -> None:
@@ -217,7 +234,7 @@ def _trunk(c: Canvas, conifer: bool, z: float, cu: float, ru: float, lean: float
     wood = torch.tensor((0.085, 0.055, 0.038) if conifer else (0.095, 0.082, 0.062))[:, None, None]
     green = smoothstep(0.9, -0.4, (c.v - foot) / (6 * ru) + 0.5 * bark - 0.35 * q)
     colour = mix(wood.expand_as(c.ambient), (0.07, 0.105, 0.02), 0.8 * green) * tone
-    c.paint(where, colour, colour * (0.5 + 0.5 * q), z, focal)
+    c.paint(where, colour, 0.6 * colour, z, focal, 0.03, 0.9 * q.clamp(-1, 1))
 
 
 def wood(c: Canvas, variant: int, focal: float, eye: float, horizon: float) -> None:
@@ -238,7 +255,7 @@ def wood(c: Canvas, variant: int, focal: float, eye: float, horizon: float) -> N
         here = here * (1 - smoothstep(0.5, 1.1, holes + 0.9 * high))
         blur = 0.009 * (1 - 12 / depth) / float(c.u[0, 1] - c.u[0, 0])
         ambient, lit = _green(_soft(shade * cover, blur), conifer, rng)
-        c.paint(_soft(here, blur), ambient, lit, depth, focal)
+        c.paint(_soft(here, blur), ambient, lit, depth, focal, 8 / depth)
     n = int(rng.integers(16, 34))
     for z in np.sort(np.exp(rng.uniform(np.log(5.0), np.log(45), n)))[::-1].tolist():
         tz = torch.tensor(z)
@@ -255,10 +272,10 @@ def wood(c: Canvas, variant: int, focal: float, eye: float, horizon: float) -> N
         cover, shade = _foliage(tile, c.u + rng.random(), c.v + rng.random(), scale)
         ox, oy = rng.random(2)
         bough = sample(texture(66, 512, 1.4), c.u * 0.10 + ox, c.v * 0.16 + oy)
-        here = smoothstep(0.42, 0.58, cover) * smoothstep(-0.15, 0.1, bough + dense + 1.9 * high)
-        blur = (0.0035 if depth > 6 else 0.009) / float(c.u[0, 1] - c.u[0, 0])
+        here = smoothstep(0.3, 0.7, cover) * smoothstep(-0.15, 0.1, bough + dense + 1.9 * high)
+        blur = (0.003 if depth > 6 else 0.011) / float(c.u[0, 1] - c.u[0, 0])
         ambient, lit = _green(_soft(shade, blur), conifer, rng)
-        c.paint(_soft(here, blur), 0.7 * ambient, lit, depth, focal)
+        c.paint(_soft(here, blur), 0.7 * ambient, lit, depth, focal, 6 / depth)
 
 
 def ferns(c: Canvas, variant: int, focal: float, eye: float, horizon: float) -> None:
@@ -287,7 +304,7 @@ def ferns(c: Canvas, variant: int, focal: float, eye: float, horizon: float) -> 
                     pen.polygon([tuple(p) for p in on], fill=fill)
         where = torch.from_numpy(np.asarray(alpha, np.float32) / 255)
         ambient, lit = _green(torch.from_numpy(np.asarray(shade, np.float32) / 255), False, rng)
-        part.paint(where, ambient, 0.8 * lit, z, focal)
+        part.paint(where, ambient, 0.8 * lit, z, focal, 2 / z)
 
 
 def _frond(rng: np.random.Generator) -> list[tuple[Array, int]]:

@@ -149,7 +149,7 @@ def _weather(stage: Stage, f: Array, seconds: float) -> Array:
     air = 0.28 * wind**2 * acoustics.band(f, 40, 170, 1.3) + 0.06 * wind**1.5 * acoustics.resonance(
         f, 330 + 380 * wind, 1.4
     )
-    return np.asarray((0.85 * (patter + air) + 0.002) * np.sqrt(f[-1] / 24000))
+    return np.asarray((0.75 * (patter + air) + 0.002) * np.sqrt(f[-1] / 24000))
 
 
 def _drops(stage: Stage, tick: int, out: NDArray[np.float32], start: int, rate: int) -> None:
@@ -165,30 +165,38 @@ def _drops(stage: Stage, tick: int, out: NDArray[np.float32], start: int, rate: 
 def _thunder(seed: int, far: float, strength: float, x: float, rate: int) -> NDArray[np.float32]:
     """One thunder from its arrival on, (N, 2).
 
-    The channel is a chain of some hundred sources, each an N-wave that the air has dulled on its way; they arrive with
-    the density of the envelope that `rumble` makes felt, in claps (Few 1969).
+    The channel is a chain of some hundred sources that the air dulls on their way, over a roll of echoes; they arrive
+    with the density of the envelope that `rumble` makes felt, in claps (Few 1969).
     """
     rng = np.random.default_rng(seed)
     seconds = np.arange(int(THUNDER_SECONDS * rate)) / rate
     envelope = _pulse(seconds, 0.03 + far / 6000, 1.0 + far / 1600)
     steps = np.arange(0, THUNDER_SECONDS, 0.02)
-    claps = np.exp(1.1 * np.convolve(rng.standard_normal(len(steps) + 20), np.hanning(21) / 2.6, "valid"))
+    claps = np.exp(0.75 * np.convolve(rng.standard_normal(len(steps) + 20), np.hanning(21) / 2.6, "valid"))
     density = np.interp(seconds, steps, claps[: len(steps)]) * envelope
     density[: int(0.01 * rate)] += 0.3 * density.max()
-    arrivals = np.searchsorted(np.cumsum(density) / density.sum(), rng.random(900))
-    power = rng.standard_normal(900) * (1 + 1.5 * (rng.random(900) < 0.06))
-    train = np.zeros((len(seconds), 2))
-    where = np.clip(x + rng.normal(0, 0.35, 900), -1, 1)
+    arrivals = np.searchsorted(np.cumsum(density) / density.sum(), rng.random(500))
+    power = rng.standard_normal(500) * (1 + 1.5 * (rng.random(500) < 0.06)) * np.sqrt(rate / 48000)
+    power *= np.exp(arrivals / (-1.5 * rate))
+    where = np.clip(x + rng.normal(0, 0.35, 500), -1, 1)
+    echo = np.convolve(claps[: len(steps)] * np.interp(steps, seconds, envelope), np.exp(-np.arange(40) / 18))[
+        : len(steps)
+    ]
+    train = 0.30 * rng.standard_normal((len(seconds), 2)) * np.interp(seconds, steps, echo / echo.max())[:, None]
     for ear, gain in enumerate((np.sqrt(0.5 - 0.45 * where), np.sqrt(0.5 + 0.45 * where))):
         np.add.at(train[:, ear], np.minimum(arrivals, len(seconds) - 1), power * gain)
-    size = 1 << int(np.ceil(np.log2(len(seconds) + rate)))
-    f = np.fft.rfftfreq(size, 1 / rate)[:, None]
-    dull = f**2 / (f**2 + 50**2) / (1 + (f / (700000 / (far + 60))) ** 1.5) / (1 + (f / 160) ** 2) ** 0.4
-    roll = np.fft.irfft(np.fft.rfft(train, size, axis=0) * dull, size, axis=0)[: len(seconds)]
+    size = int((THUNDER_SECONDS + 1) * rate)
+    f = np.fft.rfftfreq(size, 1 / rate).astype(np.float32)[:, None]
+    spectrum = np.fft.rfft(train.astype(np.float32), size, axis=0) * f**2 / (f**2 + 50**2) / (1 + (f / 160) ** 2) ** 0.4
+    near, late = (
+        np.fft.irfft(spectrum / (1 + (f / corner) ** 1.5), size, axis=0)[: len(seconds)]
+        for corner in (900000 / (far + 60), 350000 / (far + 400))  # what comes from further up is duller
+    )
+    roll = late + np.exp(-seconds / 1.2)[:, None] * (near - late)
     fade = np.clip((THUNDER_SECONDS - seconds) / 1.5, 0, 1)[:, None]
     level = float(loudness(np.array(strength), np.array(far)))
     early = np.sqrt((roll[: int(1.5 * rate)] ** 2).mean()) + 1e-9
-    return np.asarray(0.20 * level / early * roll * fade, np.float32)
+    return np.asarray(0.22 * level / early * roll * fade, np.float32)
 
 
 @final

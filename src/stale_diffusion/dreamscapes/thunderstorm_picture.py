@@ -58,10 +58,10 @@ def _bolt(seed: int) -> Array:
 
 @lru_cache(maxsize=8)
 def _tree_sprite(seed: int) -> Tensor:
-    """The silhouette of a broad tree, (1, 1, 256, 256), 2 wide and 1 high (its texels are square after that)."""
+    """The silhouette of a broad tree, (1, 1, 256, 512), 2 wide and 1 high."""
     rng = np.random.default_rng([seed, 31])
     points: list[Array] = []
-    limbs = [(0.0, 0.0, np.pi / 2, 0.30, 0.026, 0)]
+    limbs = [(0.0, 0.0, np.pi / 2, 0.24, 0.028, 0)]
     while limbs:
         x, y, angle, length, width, depth = limbs.pop()
         s = np.linspace(0, 1, 40)
@@ -69,19 +69,18 @@ def _tree_sprite(seed: int) -> Tensor:
         px, py = x + np.cumsum(np.cos(bend)) * length / 40, y + np.cumsum(np.sin(bend)) * length / 40
         points.append(np.stack([px, py, width * (1 - 0.35 * s), np.ones(40)], 1))
         if depth >= 3:
-            n = 26
-            leaf = np.stack([px[-1] + rng.normal(0, 0.05, n), py[-1] + rng.normal(0, 0.038, n)], 1)
-            points.append(np.concatenate([leaf, rng.uniform(0.006, 0.018, (n, 1)), rng.uniform(0.5, 1, (n, 1))], 1))
+            n = 70
+            leaf = np.stack([px[-1] + rng.normal(0, 0.050, n), py[-1] + rng.normal(0, 0.036, n)], 1)
+            points.append(np.concatenate([leaf, rng.uniform(0.003, 0.009, (n, 1)), rng.uniform(0.4, 1, (n, 1))], 1))
         if depth < 5:
-            for _ in range(3 if depth < 3 else 2):
-                turn = rng.normal(0, 0.55)
-                limbs.append((px[-1], py[-1], angle + turn, length * rng.uniform(0.58, 0.76), width * 0.58, depth + 1))
+            for turn in rng.normal(0, 0.2, 2 + (depth < 3)) + np.linspace(-0.62, 0.62, 2 + (depth < 3)):
+                limbs.append((px[-1], py[-1], angle + turn, length * rng.uniform(0.60, 0.80), width * 0.58, depth + 1))
     dots = np.concatenate(points)
     dots[:, 1] /= dots[:, 1].max() * 1.03
-    rows, columns = np.mgrid[0:256, 0:256]
-    alpha = np.zeros((256, 256))
+    rows, columns = np.mgrid[0:256, 0:512]
+    alpha = np.zeros((256, 512))
     for px, py, radius, share in dots:
-        c, r, w = (px + 1) * 128, (1 - py) * 256, max(radius * 128, 0.5)
+        c, r, w = (px + 1) * 256, (1 - py) * 256, max(radius * 256, 0.5)
         a, b = (slice(max(int(v - w - 2), 0), max(int(v + w + 3), 0)) for v in (r, c))
         near = np.clip(w + 0.5 - np.hypot(rows[a, b] - r, columns[a, b] - c), 0, 1)
         alpha[a, b] = np.maximum(alpha[a, b], share * near)
@@ -140,11 +139,11 @@ class Picture:
                 tick * 0.5 + 0.5 * rng.random(),
                 rng.random(),
                 rng.uniform(-1, 1),
-                rng.uniform(0.1, 0.4),
+                rng.uniform(0.08, 0.30),
             )
-            if tick >= 0 and t >= begins and chance < 0.35 * stage.value("light", begins):
+            if tick >= 0 and t >= begins and chance < 0.25 * stage.value("light", begins):
                 since = t - begins
-                pulse = np.exp(-since / 0.12) * (0.7 + 0.3 * np.sin(60 * since))
+                pulse = (1 - np.exp(-since / 0.04)) * np.exp(-since / 0.14)
                 found.append(self._glow(x, 2600.0, float(power * pulse)))
         return found
 
@@ -189,21 +188,17 @@ class Picture:
 
     def _band(self, band: View) -> Tensor:
         x, y = self.camera.slopes(band)
-        horizon = int(np.clip(np.ceil((1 - self.camera.tilt) / band.pixel - 0.5) - band.top, 0, band.rows))
-        parts = []
-        if horizon > 0:
-            parts.append(self._sky(x, y[:horizon]))
-        if horizon < band.rows:
-            parts.append(self._fields(x, y[horizon:].clamp(max=-1e-4), band))
-        image = torch.cat(parts)
+        image = self.camera.at_horizon(band, self._sky, self._fields)
         if self.channel is not None:
             bolt = self.channel[band.top : band.top + band.rows]
             image = image + (bolt * (y > -0.004))[..., None] * self.white
         image = self._hills(image, x, y, band)
         return self._streaks(self._grass(image, band), band)
 
-    def _sky(self, x: Tensor, y: Tensor) -> Tensor:
+    def _sky(self, band: View) -> Tensor:
         """The sky behind, the mass of the storm with what flashes inside it, the curtains of rain below it."""
+        x, y = self.camera.slopes(band)
+        y = y.clamp(min=0)
         flat = float(np.clip((self.near - 0.12) / 0.16, 0, 1))  # 0: a tower far away, 1: a deck overhead
         top = (0.34 + 0.6 * self.near + 6.0 * self.near**3) * (1 + 0.5 * self.shape[2] * (x - self.shape[3]))
         puffs, glance = self._tower(x, y) if flat < 1 else (torch.zeros_like(x + y), torch.zeros_like(x + y))
@@ -273,8 +268,10 @@ class Picture:
         low = torch.exp(-y.clamp(min=0) * (19 - 10 * self.rain)) * (0.80 + 0.2 * self.light.haze)
         return image + low[..., None] * (self.fog - image)
 
-    def _fields(self, x: Tensor, y: Tensor, band: View) -> Tensor:
+    def _fields(self, band: View) -> Tensor:
         """Fields and grass, swept by gusts."""
+        x, y = self.camera.slopes(band)
+        y = y.clamp(max=-1e-4)
         z = self.camera.height / -y
         east, footprint = x * z, z * z * (band.pixel / self.camera.focal / self.camera.height)
         rng = np.random.default_rng([self.variant, 8])
@@ -308,21 +305,22 @@ class Picture:
         for far, high, scale in ((7000.0, 0.055, 0.5), (2600.0, 0.028, 0.9), (900.0, 0.010, 1.6)):
             offset, row, size = float(rng.random()), float(rng.random()), float(rng.uniform(0.3, 1.3))
             foot = -self.camera.height / far
-            if float(y.min()) > 0.3 or float(y.max()) < foot:
+            if float(y.min()) > 0.3 or float(y.max()) < foot - pixel:
                 continue
             at = torch.full((1, 1), row, device=x.device)
             line = sample(tile(71, 256, 1.7, self.x), x * scale * 0.30 + offset, at)
             wood = sample(tile(72, 512, crown, self.x), x * scale * 1.7 + offset, at).abs() * smoothstep(
                 -0.4, 0.6, line
             )
-            inside = ((high * size * (0.7 + 0.5 * line) + (9.0 / far) * wood - y) / pixel + 0.5).clamp(0, 1) * (
-                y > foot
-            )
+            ridge = high * size * (0.7 + 0.5 * line) + (9.0 / far) * wood
+            inside = ((ridge - y) / pixel + 0.5).clamp(0, 1) * ((y - foot) / pixel + 0.5).clamp(0, 1)
             leaves = 1 + 0.35 * sample(tile(12, 512, 1.35, self.x), x * far / 900, y * far / 450)
             land = light.colour((0.030, 0.042, 0.024), y) * (
                 self.ambient + 0.25 * self.key + 0.25 * self.flash * self.white
             )
+            mist = 0.35 * torch.exp((foot - y) / 0.006).clamp(max=1)[..., None]
             hill = self._hazed(land * leaves[..., None], far, 0.75)
+            hill = hill + mist * (self.fog - hill)
             image = image + inside[..., None] * (hill - image)
         return self._tree(image, x, y, pixel)
 
@@ -377,12 +375,13 @@ class Picture:
         """Rain before the lens in three depths, faded where a streak is finer than a pixel."""
         if self.rain < 0.03:
             return image
-        u, v = band.u, band.v
-        light_ = self.ambient * 0.9 + 0.5 * self.flash * self.white + 0.25 * self.fog
+        lean, total = (
+            band.u + band.v * (0.06 + 0.38 * self.wind),
+            torch.zeros(band.rows, band.width, device=self.x.device),
+        )
         for k, (scale, speed) in enumerate(((1.1, 3.1), (1.9, 4.3), (3.0, 5.7))):
-            lean = u + v * (0.06 + 0.38 * self.wind)
-            drops = tile(81 + k, 512, 0.35, self.x)
-            n = sample(drops, lean * scale * 0.55, v * scale * 0.035 + speed * self.t * 0.09 * scale + 0.31 * k)
-            streak = ((n - 2.25 + 1.0 * self.rain) / 0.9).clamp(0, 1) * (0.16 / (1 + k * 0.5))
-            image = image + (streak * min(1.0, 2.5 * self.rain))[..., None] * (light_ * 1.6 - 0.2 * image)
-        return image
+            fall = band.v * scale * 0.035 + speed * self.t * 0.09 * scale + 0.31 * k
+            n = sample(tile(81 + k, 512, 0.35, self.x), lean * scale * 0.55, fall)
+            total += ((n - 2.25 + 1.0 * self.rain) / 0.9).clamp(0, 1) * (0.16 / (1 + k * 0.5))
+        wet: Tensor = (self.ambient * 0.9 + 0.5 * self.flash * self.white + 0.25 * self.fog) * 1.6
+        return image + (total * min(1.0, 2.5 * self.rain))[..., None] * (wet - 0.2 * image)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import io
 import math
 import textwrap
-from collections.abc import Sequence
-from fractions import Fraction
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +28,8 @@ SENSE = 88  # right edge of the names of the senses
 FRAME_HEIGHT = 92  # about
 FRAMES = (5, 24)  # at least, at most
 SOUND_RATE = 16_000
+LONG_SECONDS = 20 * 60  # above this a file is not decoded whole
+LOOKS = 300  # but heard this often
 PRESENT = 0.05  # a note or taste that never rises above this has no lane
 
 PAPER, INK, GREY, FAINT, RULE = "#fbfaf7", "#24272b", "#777c82", "#e9e7e1", "#d9d6ce"
@@ -71,7 +71,7 @@ def _footer(movie: Movie) -> str:
     parts = ["Stale Diffusion"]
     recipe = movie.recipe
     if movie.screen is not None:
-        parts.append(f"picture and sound {movie.screen.kind}")
+        parts.append(f"picture and sound {(recipe and recipe.picture) or movie.screen.kind}")
     origins: dict[str, list[str]] = {}
     for name, track in movie.tracks.items():
         origins.setdefault(track.origin, []).append(name)
@@ -128,6 +128,20 @@ def _spread(values: Array, width: int) -> Array:
     return np.stack(columns, -1).reshape(width, *values.shape[1:])
 
 
+def _heard(movie: Movie) -> Iterator[tuple[int | None, NDArray[np.float32]]]:
+    """Chunks of sound that follow one another; of a long file LOOKS samples, each with its first index."""
+    assert movie.screen is not None
+    if isinstance(movie.screen, Filmed) and movie.seconds > LONG_SECONDS:
+        for k in range(LOOKS):
+            at = k * movie.seconds / LOOKS
+            look = [*movie.screen.sound(SOUND_RATE, at, 0.2)]
+            if look:
+                yield round(at * SOUND_RATE), np.concatenate(look)
+    else:
+        for chunk in movie.screen.sound(SOUND_RATE):
+            yield None, chunk
+
+
 def _spectrogram(movie: Movie, width: int, height: int) -> Array | None:
     """Spectrogram with logarithmic frequency, (height, width) in [0, 1] over 55 dB; None where there is no sound."""
     assert movie.screen is not None
@@ -137,7 +151,8 @@ def _spectrogram(movie: Movie, width: int, height: int) -> Array | None:
     columns, counts = np.full((width, height), 1e-10), np.zeros(width)
     rest, done = np.zeros(0, np.float32), 0
     total = movie.seconds * SOUND_RATE
-    for chunk in movie.screen.sound(SOUND_RATE):
+    for start, chunk in _heard(movie):
+        rest, done = (np.zeros(0, np.float32), start) if start is not None else (rest, done)
         rest = np.concatenate([rest, chunk.mean(axis=1)])
         while len(rest) >= 1024:
             column = int(min((done + 512) / total * width, width - 1))
@@ -210,8 +225,7 @@ class _Sheet:
         count = min(max(round(self.inner / (FRAME_HEIGHT * aspect + gap)), FRAMES[0]), FRAMES[1])
         width = (self.inner - gap * (count - 1)) / count
         size = (round(width * SCALE) // 2 * 2, max(16, round(width / aspect * SCALE) // 2 * 2))
-        fps = Fraction(count / self.movie.seconds).limit_denominator(100_000)
-        shown = list(islice(screen.frames(size, fps), count))
+        shown = list(screen.stills(count, size))
         if not shown:
             return
         for i, frame in enumerate(shown):

@@ -161,8 +161,9 @@ class MovieWriter:
             part.unlink(missing_ok=True)
 
     def _create(self, path: Path) -> OutputContainer:
-        # bitexact: no random identifiers; passthrough: the touch track must not become a default sound track
-        options = {"fflags": "+bitexact"}
+        # bitexact: no random identifiers; passthrough: the touch track must not become a default sound track;
+        # negative times (the priming of AAC, 21 ms) stay: else the whole movie would be shifted against its timeline
+        options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
         options |= {"default_mode": "passthrough"} if self._kind == "matroska" else {"movflags": "+faststart"}
         return av.open(str(path.absolute()), "w", format=self._kind, options=options)
 
@@ -240,11 +241,14 @@ class MovieWriter:
         except (FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
-    def _failure(self, error: Exception) -> StaleError:
+    def _failure(self, error: FFmpegError | OSError) -> StaleError:
         self.abort()
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return StaleError(f"{self.path} was not written: the disk is full.", mend="free some space")
-        return StaleError(f"{self.path} was not written.", str(error), "check the folder and the input")
+        if self._source is not None and not isinstance(error, PermissionError):
+            why = f"a track of {self._source.name} cannot be copied: {error.strerror or error}"
+            return StaleError(f"{self.path} was not written.", why, "repair or convert the clip first")
+        return StaleError(f"{self.path} was not written.", error.strerror or str(error), "check the folder")
 
     def _remux(self, attachments: Mapping[str, tuple[str, bytes]], tags: Mapping[str, str]) -> None:
         """Copy the finished tracks with attachments and tags in front: Matroska takes none after the first packet."""
@@ -276,7 +280,7 @@ def _check_target(path: Path, size: tuple[int, int] | None, copy_from: str | Pat
 
 
 def _copy_stream(out: OutputContainer, stream: Any) -> Any:
-    copy = out.add_stream_from_template(stream)
+    copy = out.add_stream_from_template(stream, opaque=True)  # by its decoder: AV1 may have no encoder of that name
     copy.metadata.update(_naming(track_title(stream), stream.language or "und"))
     copy.disposition = stream.disposition
     return copy

@@ -14,7 +14,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 DIMENSIONS = 128
-PIECES = 32  # word pieces the network reads; the first vector is the mean over up to MEANT pieces
+PIECES = 24  # word pieces of a plot that the network reads; the first vector is the mean over up to MEANT pieces
 MEANT = 512
 
 
@@ -37,7 +37,7 @@ class PlotEncoder:
         return tensors["codes"].float() * tensors["scale"].float()[:, None]
 
     def __call__(self, plots: list[str]) -> tuple[Tensor, Tensor]:
-        """Plots as vectors (B, 1 + PIECES, E) and a mask (B, 1 + PIECES), true where there is a piece.
+        """Plots as vectors (B, P, E) and a mask (B, P), true where there is a piece; P is 1 + that of the longest plot.
 
         The first vector is the mean of all pieces, scaled to unit norm: the plot's gist. An empty plot, or one in which
         no piece is known, has an empty mask: the network then imagines.
@@ -56,4 +56,5 @@ class PlotEncoder:
             n = min(len(ids), PIECES)
             vectors_BPE[b, 1 : 1 + n] = found_PE[:n]
             mask_BP[b, : 1 + n] = True
-        return vectors_BPE, mask_BP
+        longest = max(1, int(mask_BP.sum(1).max()))
+        return vectors_BPE[:, :longest], mask_BP[:, :longest]

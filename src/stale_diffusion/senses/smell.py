@@ -1,4 +1,4 @@
-"""Smell: how strong each note of a fixed vocabulary is, twice a second; one token a note."""
+"""Smell: how strong each note of a fixed vocabulary is, twice a second; eight notes a token."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NOTES = (
     "cut grass", "flowers", "coffee", "warm milk", "baked bread", "vanilla", "cold air", "hot metal", "dust", "fruit",
     "soap", "leather", "spice", "animal",
 )  # fmt: skip
-LEVEL = 1 / 31
-CODE = BlockCode(8, (7, 7, 6, 6, 6, 6, 5, 5), LEVEL)
+LEVEL = 1 / 24
+CODE = BlockCode(8, (7, 7, 6, 6, 6, 6, 5, 5), 1 / 31)  # so that 8 rounded coefficients together stay under a level
 
 
 @final
@@ -28,14 +28,14 @@ class Smell(Sense):
     unit = "intensity"
     rate = Fraction(2)
     channels = NOTES
-    streams = (Stream("smell", len(NOTES), CODE.width, (1, 1, len(NOTES))),)
+    streams = (Stream("smell", 3, 8 * CODE.width, (1, 1, 3), kinds=3),)
 
     def encode(self, values: Values) -> dict[str, Bits]:
-        """(S * 8, 24) -> smell (S, 24, 48)."""
+        """(S * 8, 24) -> smell (S, 3, 384), note after note."""
         blocks = np.asarray(values, np.float64).reshape(-1, self.samples, len(self.channels))
-        return {self.name: CODE.encode(blocks.swapaxes(1, 2))}
+        return {self.name: CODE.encode(blocks.swapaxes(1, 2)).reshape(len(blocks), 3, -1)}
 
     def decode(self, bits: dict[str, Bits]) -> NDArray[np.float32]:
         """The inverse of `encode`, within one level."""
-        blocks = CODE.decode(bits[self.name]).swapaxes(1, 2)
+        blocks = CODE.decode(bits[self.name].reshape(-1, len(self.channels), CODE.width)).swapaxes(1, 2)
         return blocks.reshape(-1, len(self.channels)).astype(np.float32)

@@ -22,14 +22,14 @@ class Taste(Sense):
     unit = "intensity"
     rate = Fraction(2)
     channels = TASTES
-    streams = (Stream("taste", len(TASTES), CODE.width, (1, 1, len(TASTES))),)
+    streams = (Stream("taste", 1, len(TASTES) * CODE.width, (1, 1, 1)),)
 
     def encode(self, values: Values) -> dict[str, Bits]:
-        """(S * 8, 5) -> taste (S, 5, 48)."""
+        """(S * 8, 5) -> taste (S, 1, 240), taste after taste."""
         blocks = np.asarray(values, np.float64).reshape(-1, self.samples, len(self.channels))
-        return {self.name: CODE.encode(blocks.swapaxes(1, 2))}
+        return {self.name: CODE.encode(blocks.swapaxes(1, 2)).reshape(len(blocks), 1, -1)}
 
     def decode(self, bits: dict[str, Bits]) -> NDArray[np.float32]:
         """The inverse of `encode`, within one level."""
-        blocks = CODE.decode(bits[self.name]).swapaxes(1, 2)
+        blocks = CODE.decode(bits[self.name].reshape(-1, len(self.channels), CODE.width)).swapaxes(1, 2)
         return blocks.reshape(-1, len(self.channels)).astype(np.float32)

@@ -1,7 +1,7 @@
 """Touch: vibration at two places of the body, warmth and wind, at 64 Hz.
 
 Vibration is coded as the square root of its amplitude (felt magnitude grows about so: Verrillo 1969, exponent 0.5-0.9)
-and the logarithm of its frequency, half a second of one of them a token; warmth and wind share a token a segment.
+and the logarithm of its frequency, half a second of all three a token; warmth and wind share a token a segment.
 """
 
 from __future__ import annotations
@@ -57,21 +57,22 @@ class Touch(Sense):
     rate = Fraction(RATE)
     channels = ("seat_amplitude", "back_amplitude", "frequency", "temperature", "wind")
     streams = (
-        Stream("touch.vibration", 24, _VIBRATION.width, (8, 1, 3), kinds=3),
+        Stream("touch.vibration", 8, 3 * _VIBRATION.width, (8, 1, 1)),
         Stream("touch.air", 1, _TEMPERATURE.width + _WIND.width, (1, 1, 1)),
     )
 
     def encode(self, values: Values) -> dict[str, Bits]:
-        """(S * 256, 5) -> touch.vibration (S, 24, D), touch.air (S, 1, D); in order of time, then of channel."""
+        """(S * 256, 5) -> touch.vibration (S, 8, D), touch.air (S, 1, D); in a token channel after channel."""
         unit = to_unit(values).reshape(-1, self.samples, 5)
-        vibration = unit[..., :3].reshape(-1, 8, 32, 3).swapaxes(2, 3).reshape(-1, 24, 32)
+        vibration = _VIBRATION.encode(unit[..., :3].reshape(-1, 8, 32, 3).swapaxes(2, 3))
         air = unit[:, None, :, 3:]
         parts = _TEMPERATURE.encode(air[..., 0]), _WIND.encode(air[..., 1])
-        return {"touch.vibration": _VIBRATION.encode(vibration), "touch.air": np.concatenate(parts, -1)}
+        return {"touch.vibration": vibration.reshape(len(unit), 8, -1), "touch.air": np.concatenate(parts, -1)}
 
     def decode(self, bits: dict[str, Bits]) -> NDArray[np.float32]:
         """The inverse of `encode`, within one level."""
-        vibration = _VIBRATION.decode(bits["touch.vibration"]).reshape(-1, 8, 3, 32).swapaxes(2, 3).reshape(-1, 3)
+        vibration = _VIBRATION.decode(bits["touch.vibration"].reshape(-1, 3, _VIBRATION.width))
+        vibration = vibration.swapaxes(1, 2).reshape(-1, 3)
         warmth, wind = np.split(bits["touch.air"], [_TEMPERATURE.width], -1)
         air = np.concatenate([_TEMPERATURE.decode(warmth), _WIND.decode(wind)], 1).swapaxes(1, 2)  # (S, 256, 2)
         for before, after in pairwise(air):

@@ -28,7 +28,7 @@ class Model:
     """Args: width, depth, heads of the denoiser."""
 
     width: int = 256
-    depth: int = 8
+    depth: int = 6
     heads: int = 4
 
 

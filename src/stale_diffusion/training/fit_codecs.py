@@ -26,9 +26,9 @@ from stale_diffusion.media import probe, read_frames, read_sound
 from stale_diffusion.senses import hearing, sight
 from stale_diffusion.senses.transform import ClassCode, LevelCode
 
-DREAMS = 16  # segments of each place
-LEAVES = 24  # segments of dead leaves
-BLOCKS = 60_000  # blocks that the classes are fitted on
+DREAMS = 8  # segments of each place
+LEAVES = 12  # segments of dead leaves
+BLOCKS = 50_000  # blocks that the classes are fitted on
 CLASSES, ROUNDS = 16, 6
 KEPT = 480  # coefficients of a block that are ever coded
 SHRINK = 0.85  # share of the sample covariance; the rest is its diagonal: there are few recordings

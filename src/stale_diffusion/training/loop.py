@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stale_diffusion.errors import StaleError
 from stale_diffusion.hinge import cr_hinge, hinge
 from stale_diffusion.machine import fastest_type
 from stale_diffusion.model.plot import PlotEncoder
@@ -156,8 +157,10 @@ def _restore(
             mean[name].copy_(value)
         return int(state["step"])
     begun = checkpoint.latest(start) if start is not None else None
-    if begun is not None:
-        model.load_state_dict(begun[1]["average"])
+    if begun is not None:  # streams that the older model did not know begin new
+        unknown = model.load_state_dict(begun[1]["average"], strict=False).unexpected_keys
+        if unknown:
+            raise StaleError(f"{start} reads what this training has no data of: {unknown[0]}.", mend="Add that data.")
         for name, value in begun[1]["average"].items():
             mean[name].copy_(value)
     return 0

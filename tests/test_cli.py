@@ -1,0 +1,137 @@
+"""The command line as a stranger uses it: what works, and one clear error for what does not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from stale_diffusion.model.transformer import Denoiser, Shape, sizes_of
+from stale_diffusion.model.weights import write_model
+from stale_diffusion.streams import STREAMS
+
+CLIP = Path(__file__).parent / "data/sea_island_05.mp4"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network with random weights: these tests are about the command line."""
+    torch.manual_seed(1)
+    shape = Shape(32, 1, 2, sizes_of(STREAMS))
+    path = tmp_path_factory.mktemp("model") / "small.safetensors"
+    write_model(Denoiser(shape).state_dict(), shape.to_json(), path, {})
+    return path
+
+
+def run(*words: object, code: int = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "stale_diffusion", *map(str, words)],
+        capture_output=True, text=True, env=os.environ | (env or {}), timeout=300,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def small(model: Path) -> list[object]:
+    return ["--model", model, "--steps", 2, "--size", "64x36", "--fps", 6]
+
+
+def test_generate_inspect_export(model: Path, tmp_path: Path) -> None:
+    movie, sheet = tmp_path / "new/rain.mkv", tmp_path / "new/rain.png"
+    done = run("generate", "slow rain", "-o", movie, "--seconds", 3, "--seed", 7, "--sheet", sheet, *small(model))
+    assert done.stdout == ""
+    for word in ("seed 7", "step  2/2", "xz bits", "cost", "Ke$has", str(movie), str(sheet), "performed"):
+        assert word in done.stderr
+    found = json.loads(run("inspect", movie, "--json").stdout)
+    assert found["recipe"]["seed"] == 7 and found["recipe"]["plot"] == "slow rain"
+    assert "smell" in run("inspect", movie).stdout
+    files = [Path(p).name for p in run("export", movie, "--to", tmp_path / "out").stdout.split()]
+    for ending in (".hjif", ".ahap", ".haptic", ".sem.xml", ".aroma.json", ".srt", "timeline.json"):
+        assert any(f.endswith(ending) for f in files), ending
+    assert sorted(p.name for p in movie.parent.iterdir()) == ["rain.mkv", "rain.png"]
+
+
+def test_the_plot_comes_through_the_environment_as_it_is(model: Path, tmp_path: Path) -> None:
+    plot = "it's raining in Ke$ha's \"garden\"; `true` $(true)"
+    env = {"STALE_DIFFUSION_PLOT": plot, "STALE_DIFFUSION_SECONDS": "1"}
+    run("generate", "-o", tmp_path / "m.mkv", *small(model), env=env)
+    assert json.loads(run("inspect", tmp_path / "m.mkv", "--json").stdout)["recipe"]["plot"] == plot
+
+
+def test_complete_keeps_every_packet_of_the_clip(model: Path, tmp_path: Path) -> None:
+    from stale_diffusion.media import packet_hashes
+
+    out = tmp_path / "done.mkv"
+    run("complete", CLIP, "-o", out, "--model", model, "--steps", 2, "--seed", 1)
+    assert packet_hashes(out)[:2] == packet_hashes(CLIP)[:2]
+    found = json.loads(run("inspect", out, "--json").stdout)
+    assert found["recipe"]["source"] == CLIP.name and found["recipe"]["plot"]
+
+
+BAD = [
+    (["generate", "rain", "-o", "x.txt"], 2, "x.txt"),
+    (["generate", "rain", "-o", "{tmp}"], 2, "mkv"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--seconds", "-3"], 2, "-3"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--steps", "0"], 2, "--steps"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--size", "huge"], 2, "640x360"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--size", "641x360"], 2, "even"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--fps", "0"], 2, "--fps"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--model", "{tmp}/absent"], 2, "absent"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--model", "{tmp}/text.mp4"], 1, "not a model"),
+    (["complete", "{tmp}/absent.mp4", "-o", "{tmp}/m.mkv"], 2, "absent.mp4"),
+    (["complete", "{tmp}", "-o", "{tmp}/m.mkv"], 2, "folder"),
+    (["complete", "{tmp}/empty.mp4", "-o", "{tmp}/m.mkv"], 1, "empty"),
+    (["complete", "{tmp}/text.mp4", "-o", "{tmp}/m.mkv"], 1, "text.mp4"),
+    (["inspect", "{tmp}/text.mp4"], 1, "text.mp4"),
+    (["export", "{tmp}/text.mp4", "--to", "{tmp}/o"], 1, "text.mp4"),
+    (["train", "{tmp}/absent.toml"], 2, "absent.toml"),
+    (["ingest", "{tmp}/absent", "-o", "{tmp}/s"], 2, "absent"),
+    (["dreamscapes", "render", "moon", "-o", "{tmp}/d"], 2, "moon"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "says"), BAD, ids=[" ".join(w) for w, *_ in BAD])
+def test_bad_input_is_one_clear_error(words: list[str], code: int, says: str, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("ffconcat version 1.0\nfile /etc/passwd\n")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    words = [w.format(tmp=tmp_path) for w in words]
+    if words[0] == "generate" and "--model" not in words:
+        words += ["--model", str(model)]
+    done = run(*words, code=code)
+    assert says in done.stderr
+    assert "mend:" in done.stderr or "why:" in done.stderr or "Usage" in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_help_and_version_answer(model: Path) -> None:
+    assert "generate" in run("--help").stdout
+    assert "--seed" in run("generate", "--help").stdout
+
+
+def test_ctrl_c_leaves_something_that_goes_on(model: Path, tmp_path: Path) -> None:
+    import signal
+    import time
+
+    out = tmp_path / "long.mkv"
+    words = [sys.executable, "-m", "stale_diffusion", "generate", "rain", "-o", str(out), "--seconds", "400",
+             "--model", str(model), "--steps", "4"]  # fmt: skip
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "segment 3/" in line:
+            break
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait(60) == 130 and "run the same command again" in rest and "Traceback" not in rest
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mkv.unfinished"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    begun = [next(process.stderr) for _ in range(3)]
+    process.kill()
+    assert any("going on with" in line for line in begun) and any("segment" in line and "segment 1/" not in line for line in begun)
