@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sys
 import time
@@ -96,8 +97,8 @@ def felt_features(sense: str, values: NDArray[np.float32]) -> Features:
     parts = [_moments(x_TC)]
     if sense == "touch":
         power = np.abs(np.fft.rfft(x_TC - x_TC.mean(0), axis=0)) ** 2 / len(x_TC)
-        hertz = np.fft.rfftfreq(len(x_TC), 1 / float(SENSES["touch"].rate))
-        edges = (0.1, 0.5, 1, 2, 4, 8, 16, 33)
+        hertz = np.asarray(np.fft.rfftfreq(len(x_TC), 1 / float(SENSES["touch"].rate)))
+        edges = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 33.0)
         bands = [power[(hertz >= a) & (hertz < b)].mean(0) for a, b in pairwise(edges)]
         parts += [np.log(band + 1e-5) for band in bands]
     return np.concatenate(parts).astype(np.float32)
@@ -124,7 +125,7 @@ def hearing_features(mono_N: NDArray[np.float32]) -> Features:
     spectrum = torch.stft(torch.from_numpy(mono_N), 1024, 512, window=torch.hann_window(1024), return_complex=True)
     power = spectrum.abs().square()
     hertz = torch.fft.rfftfreq(1024, 1 / RATE)
-    edges = torch.logspace(np.log10(50), np.log10(11_000), 41)
+    edges = torch.logspace(math.log10(50), math.log10(11_000), 41)
     bands = []
     for low, high in pairwise(edges):
         inside = (hertz >= low) & (hertz < high)

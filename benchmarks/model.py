@@ -6,18 +6,16 @@ by the frozen classifier of classifier.py. Beside every figure stand, under its 
   _floor     the same of true Dreamscapes: one half of the held-out ones against the other
   _ceiling   the same of another scene's true data: what a movie that ignores its plot would get
   _baseline  the same of the places' own generators, the place chosen by the plot's keywords
-MODEL names another model (a file or a run's folder); TRAIN=1 trains the classifier again first. `model.py card` writes
-the figures of out/bench into docs/model-card.md and measures nothing.
+MODEL names another model (a file or a run's folder); TRAIN=1 trains the classifier again first.
+card.py writes the figures into docs/model-card.md.
 
 Shapes: M movies, F features, K dimensions of the classifier's hidden layer.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,7 +24,7 @@ from functools import partial
 from importlib import import_module
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -55,12 +53,13 @@ from classifier import (
     two_sample,
     workers,
 )  # fmt: skip
-from report import OUT, Figure, report
+from report import Figure, report
 from stale_diffusion import scene
 from stale_diffusion.dreamscapes.light import part_of_day
 from stale_diffusion.dreamscapes.perform import _MODULES, BUILT, lanes
 from stale_diffusion.dreamscapes.render import truth
-from stale_diffusion.dreamscapes.thunderstorm import SOUND_SPEED, loudness, metres
+from stale_diffusion.dreamscapes.thunderstorm import SOUND_SPEED, loudness
+from stale_diffusion.dreamscapes.thunderstorm_picture import metres
 from stale_diffusion.generate import Generator, load
 from stale_diffusion.movie import Movie
 from stale_diffusion.scene import Segment, Stage
@@ -71,7 +70,6 @@ from stale_diffusion.training.config import load_config
 NOTHING = np.zeros(0, np.int8)
 SECONDS = SEGMENTS * SEGMENT_SECONDS
 ROOT = Path(__file__).parents[1]
-CARD = ROOT / "docs/model-card.md"
 STRENGTH = {"shore": "swell", "rain on glass": "rain", "forest stream": "flow", "campfire": "fire",
             "thunderstorm": "near", "kettle and coffee": "steam"}  # fmt: skip
 HOURS = {
@@ -252,15 +250,15 @@ def scene_figures(ours: Sequence[Dream], true: Sequence[Dream], baseline: Sequen
 
 def wording_figures(ours: Sequence[Dream], drawn: Sequence[Dream], meant: Sequence[dict[str, str]]) -> list[Figure]:
     """Place, hour and strength of unseen wordings, as the scene's bits say them, beside the baseline's."""
+    rows: dict[str, list[tuple[float, float]]] = {"unseen_place": [], "unseen_hour": [], "unseen_strength": []}
+    for dreams in (ours, drawn):
+        asked = list(zip(dreams, meant, strict=True))
+        rows["unseen_place"].append(share(torch.tensor([first_segment(d).place == d.place for d in dreams])))
+        rows["unseen_hour"].append(share(torch.tensor([hour(d) == m["hour"] for d, m in asked])))
+        strong = [(strength(d) > 0.5) == (m["strength"] == "strong") for d, m in asked]
+        rows["unseen_strength"].append(share(torch.tensor(strong)))
     figures = []
-    for name, right in {
-        "unseen_place": lambda d, _: d.place == first_segment(d).place,
-        "unseen_hour": lambda d, m: hour(d) == m["hour"],
-        "unseen_strength": lambda d, m: (strength(d) > 0.5) == (m["strength"] == "strong"),
-    }.items():
-        value, baseline = (
-            share(torch.tensor([right(d, m) for d, m in zip(dreams, meant, strict=True)])) for dreams in (ours, drawn)
-        )
+    for name, (value, baseline) in rows.items():
         figures += with_error(name, value, 1.0) + beside(name, baseline=baseline[0])
     return figures
 
@@ -307,7 +305,7 @@ def thunder_lags(dream: Dream, felt_touch: NDArray[np.float32]) -> tuple[list[fl
     for e, f, t in zip(found, far, heard, strict=True):
         delays.append(f / SOUND_SPEED)
         alone = all(abs(t - other) > 1 or other is t for other in heard)
-        if alone and 0.6 < t < stage.end - 0.6 and loudness(np.array(e.strength), np.array(f)) > 0.2:
+        if alone and 0.6 < t < stage.end - 0.6 and float(loudness(np.array(e.strength), np.array(f))) > 0.2:
             ticks = np.arange(round((t - 0.5) * 64), round((t + 0.5) * 64))
             lags.append(float(ticks[rise[ticks].argmax()] / 64 - t))
     return lags, delays
@@ -341,7 +339,8 @@ def _packed(dreams: Sequence[Dream]) -> Tensor:
 def copying(ours: Sequence[Dream], true: Sequence[Dream], clips: int) -> list[Figure]:
     """Share of bits in which a segment differs from the nearest of the training's first clips, beside held-out ones."""
     data = load_config(ROOT / "configs/default.toml").data
-    seen = _packed([_training_clip(i, 2 * data.seed, data.segments) for i in range(min(clips, data.drawn))])
+    half = range(min(clips, data.drawn) // 2)  # of each of the two seeds: one is of drawn clips, one of performed ones
+    seen = _packed([_training_clip(i, 2 * data.seed + k, data.segments) for k in (0, 1) for i in half])
 
     def nearest(dreams: Sequence[Dream]) -> Tensor:
         x = _packed(dreams)
@@ -413,6 +412,8 @@ def evaluate(generator: Generator, count: int, rendered: int) -> list[Figure]:
         figures += with_error(f"unseen_adherence_{sense}", ratio(found, right_true[sense]), 1.0)
     figures += copying(ours, true, 4 * count)
     _tell("distances to the training set")
+    if "hearing" not in generator.streams:  # a model that was trained on scenes alone
+        return figures
     return figures + completed(generator, judges, max(1, rendered // 18) * len(BUILT))
 
 
@@ -423,51 +424,8 @@ def _tell(what: str) -> None:
     print(f"{time.monotonic() - _STARTED:6.0f} s  {what}", flush=True)
 
 
-_COLUMNS = ("se", "floor", "ceiling", "baseline")
-
-
-def rows(figures: list[dict[str, Any]]) -> list[str]:
-    """Figures as rows of a table in Markdown: name, value, standard error, floor, ceiling, baseline, unit."""
-    values = {f["name"]: f["value"] for f in figures}
-    lines = []
-    for f in figures:
-        base, _, suffix = f["name"].rpartition("_")
-        if suffix in _COLUMNS and base in values:
-            continue
-        found = [values.get(f["name"] if c == "" else f"{f['name']}_{c}") for c in ("", *_COLUMNS)]
-        cells = ["" if v is None else f"{v:.3g}" for v in found]
-        reference = f["reference"]
-        against = f"{reference:.3g}" if isinstance(reference, int | float) else reference or ""
-        lines.append(" | ".join(["", f"`{f['name']}`", *cells, against, f["better"], ""]).strip())
-    return lines
-
-
-def table(record: dict[str, Any]) -> str:
-    """A benchmark's record as a table in Markdown, with the command that made it."""
-    head = ["| figure | value | SE | floor | ceiling | baseline | reference | better |", "|---" * 8 + "|"]
-    foot = f"`{record['command']}`, commit {record['commit']}, {record['seconds']:.0f} s on {record['machine']}."
-    return "\n".join([*head, *rows(record["figures"]), "", foot, ""])
-
-
-def write_card(card: Path = CARD, folder: Path = OUT) -> None:
-    """Rewrite the tables between the markers of the model card from out/bench/NAME.json."""
-    text = card.read_text("utf-8")
-    for name in re.findall(r"<!-- figures: (\w+) -->", text):
-        source = folder / f"{name}.json"
-        if source.is_file():
-            begin, end = f"<!-- figures: {name} -->\n", "<!-- end -->"
-            before, _, rest = text.partition(begin)
-            text = before + begin + table(json.loads(source.read_text("utf-8"))) + end + rest.partition(end)[2]
-    part = card.with_name(card.name + ".part")
-    part.write_text(text, "utf-8")
-    os.replace(part, card)
-
-
 def main() -> None:
-    """Measure the model, write out/bench/model.json and the model card's tables."""
-    if sys.argv[1:] == ["card"]:
-        write_card()
-        return
+    """Measure the model and write out/bench/model.json."""
     if os.environ.get("TRAIN") == "1":
         train()
     count = int(os.environ.get("N", "240"))

@@ -103,29 +103,29 @@ def forward_share(generator: Generator) -> list[Figure]:
 
 def parts(generator: Generator) -> list[Figure]:
     """Seconds of work per second of movie: start-up (in all), denoiser, each place's picture and sound, the file."""
-    start = elapsed(lambda: subprocess.run([sys.executable, "-c", "from stale_diffusion.generate import load; load()"],
-                                           check=False, capture_output=True))  # fmt: skip
+    load_it = [sys.executable, "-c", "from stale_diffusion.generate import load; load()"]
+    start = elapsed(lambda: subprocess.run(load_it, check=False, capture_output=True))
     denoiser = elapsed(lambda: generator.generate(PLOT, 2 * SEGMENT_SECONDS, 1)) / (2 * SEGMENT_SECONDS)
     rows = [("start_up", start, "s"), (f"denoiser_{STEPS}_steps", denoiser, "s/s")]
-    pictures: list[np.ndarray] = []
     for place in BUILT:
-        drawn, _ = draw(np.random.default_rng(3), 1, place)
-        stage, name = Stage(drawn), place.replace(" ", "_")
-        first = elapsed(lambda d=drawn: next(frames(d, SIZE, Fraction(FPS))))
-        pictures = []
-        film = frames(drawn, SIZE, Fraction(FPS))
-        picture = elapsed(lambda p=pictures, f=film: p.extend(islice(f, 2 * FPS))) / 2
-        heard = elapsed(lambda s=stage: sound(s, 0, SEGMENT_SECONDS * 48_000, 48_000)) / SEGMENT_SECONDS
-        rows += [
-            (f"first_frame_{name}", first, "s"),
-            (f"picture_{name}", picture, "s/s"),
-            (f"sound_{name}", heard, "s/s"),
-        ]
-    rows.append(("file", elapsed(lambda: _encode(pictures)) / SEGMENT_SECONDS, "s/s"))
-    return [Figure(name, value, unit, "", "lower") for name, value, unit in rows]
+        rows += performing(place)
+    rows.append(("file", elapsed(_encode) / SEGMENT_SECONDS, "s/s"))
+    return [Figure(name, value, unit, None, "lower") for name, value, unit in rows]
 
 
-def _encode(pictures: list[np.ndarray]) -> None:
+def performing(place: str) -> list[tuple[str, float, str]]:
+    """Seconds for the first frame of a place, and for a second of its picture and of its sound after that."""
+    segments, _ = draw(np.random.default_rng(3), 1, place)
+    stage, name = Stage(segments), place.replace(" ", "_")
+    film = frames(segments, SIZE, Fraction(FPS))
+    first = elapsed(lambda: next(film))
+    picture = elapsed(lambda: list(islice(frames(segments, SIZE, Fraction(FPS)), 2 * FPS))) / 2
+    heard = elapsed(lambda: sound(stage, 0, SEGMENT_SECONDS * 48_000, 48_000)) / SEGMENT_SECONDS
+    return [(f"first_frame_{name}", first, "s"), (f"picture_{name}", picture, "s/s"), (f"sound_{name}", heard, "s/s")]
+
+
+def _encode() -> None:
+    pictures = list(read_frames(CLIP, Fraction(FPS), SIZE))
     with tempfile.TemporaryDirectory() as folder, MovieWriter(Path(folder) / "x.mkv", SIZE, Fraction(FPS)) as writer:
         for k in range(SEGMENT_SECONDS * FPS):
             writer.frame(pictures[k % len(pictures)])

@@ -19,11 +19,13 @@ from stale_diffusion.recipe import Recipe
 from stale_diffusion.senses.taste import TASTES
 from stale_diffusion.streams import STREAMS
 from stale_diffusion.timeline import RANGES, Track, to_json
+from stale_diffusion.training.config import Config, Data, Model, Train, load_config
+from stale_diffusion.training.data import JOBS
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/stale_diffusion"
 MODEL = SOURCE / "weights/default.safetensors"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 NAMED = [ROOT / "docs/paper.md", ROOT / "docs/method.md"]
 CLIP = ROOT / "tests/data/sea_island_05.mp4"
 
@@ -85,7 +87,7 @@ def definitions(path: Path) -> set[str]:
         prefix = ""
         if isinstance(node, ast.ClassDef):
             found.add(node.name)
-            body, prefix = node.body, f"{node.name}."  # type: ignore[assignment]
+            body, prefix = node.body, f"{node.name}."
         for item in body:
             if isinstance(item, ast.FunctionDef):
                 found.add(prefix + item.name)
@@ -160,7 +162,15 @@ def test_files_page_has_the_tables_of_the_code() -> None:
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
     """Whether a value is what a JSON schema says; the few keywords that the page uses, and no others."""
-    kinds = {"object": dict, "array": list, "string": str, "number": (int, float), "integer": int, "null": type(None)}
+    kinds: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "number": (int, float),
+        "integer": int,
+        "boolean": bool,
+    }
+    kinds["null"] = type(None)
     named = schema.get("type", list(kinds))
     if not any(isinstance(value, kinds[kind]) for kind in ([named] if isinstance(named, str) else named)):
         return False
@@ -191,3 +201,13 @@ def test_what_is_written_fits_the_schemas_of_the_files_page() -> None:
     assert fits(written, schemas["timeline.json"])
     written["tracks"][0]["channels"][0]["keyframes"][0] = ["soon", 1]
     assert not fits(written, schemas["timeline.json"])
+
+
+def test_train_page_has_the_defaults_of_the_config(tmp_path: Path) -> None:
+    page = (ROOT / "docs/train.md").read_text("utf-8")
+    path = tmp_path / "defaults.toml"
+    path.write_text(re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0], "utf-8")
+    assert load_config(path) == Config("defaults", Data(), Model(), Train())
+    assert set(Train().mix) == set(JOBS) == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    keys = {key for cls in (Data, Model, Train) for key in (f.name for f in fields(cls))}
+    assert keys <= set(re.findall(r"^(\w+) =", path.read_text("utf-8"), re.MULTILINE))

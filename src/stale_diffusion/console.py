@@ -78,7 +78,7 @@ def summary(movie: Movie, files: list[Path], seconds: float) -> None:
 
 def show_error(error: StaleError) -> None:
     """What happened, why, and what mends it."""
-    console.print(f"[bold red]error[/] ", end="")
+    console.print("[bold red]error[/] ", end="")
     console.print(error.what, markup=False, soft_wrap=True)
     for label, text in (("why", error.why), ("mend", error.mend)):
         if text:

@@ -23,4 +23,5 @@ class StaleError(Exception):
         return 2 if self.usage else 1
 
     def __str__(self) -> str:
-        return "\n".join(part for part in (self.what, self.why and f"why:  {self.why}", self.mend and f"mend: {self.mend}") if part)
+        parts = (self.what, self.why and f"why:  {self.why}", self.mend and f"mend: {self.mend}")
+        return "\n".join(part for part in parts if part)

@@ -41,6 +41,10 @@ GUIDANCE = 1.5
 DOLLARS_PER_HOUR = 0.10  # of a 2-core virtual machine; --price says otherwise
 
 
+Parts = dict[str, list[Bits]]
+"""{stream: segments, each (1, L, D)}: grows without being copied."""
+
+
 @dataclass(frozen=True)
 class Preview:
     """What can be seen while a segment falls out of the noise.
@@ -109,7 +113,11 @@ class Generator:
         segments = _segments(seconds)
         started = time.monotonic()
         bits = sampled if sampled is not None else {}
-        self._run(bits, {}, wanted, segments, plot, seed, steps, guidance, watch, fine=paint)
+        parts: Parts = {name: list(b[:, None]) for name, b in (sampled or {}).items()}
+        try:
+            self._run(parts, {}, wanted, segments, plot, seed, steps, guidance, watch, fine=paint)
+        finally:  # whatever ends it, what was dreamt is there
+            bits |= joined(parts)
         movie = self._movie(bits, seconds, "generated")
         movie.scene = bits["scene"]
         movie.screen = Painted(bits, seconds) if paint else Performed(bits["scene"], seconds)
@@ -138,8 +146,9 @@ class Generator:
         segments = _segments(movie.seconds)
         given = _given(movie, segments)
         wanted = tuple(n for n in (*PERFORMED[1:], *SENSED) if n not in given)
-        bits: dict[str, Bits] = {}
-        self._run(bits, given, wanted, segments, plot, seed, steps, guidance, watch, fine=False)
+        parts: Parts = {}
+        self._run(parts, given, wanted, segments, plot, seed, steps, guidance, watch, fine=False)
+        bits = joined(parts)
         out = self._movie(bits, movie.seconds, "generated")
         out.tracks |= movie.tracks
         out.screen = movie.screen
@@ -149,17 +158,17 @@ class Generator:
         return out
 
     def _run(
-        self, bits: dict[str, Bits], given: Mapping[str, Bits], wanted: tuple[str, ...], segments: int, plot: str,
+        self, parts: Parts, given: Mapping[str, Bits], wanted: tuple[str, ...], segments: int, plot: str,
         seed: int, steps: int, guidance: float, watch: Callable[[Preview], None] | None, *, fine: bool,
     ) -> None:  # fmt: skip
-        """Sample segment after segment into `bits`; each draws from a generator of its own, so any can be redone."""
+        """Sample segment after segment into `parts`; each draws from a generator of its own, so any can be redone."""
         if steps < 1:
             raise StaleError(f"{steps} steps cannot be taken.", mend="Ask for --steps 1 or more.", usage=True)
         names = (*given, *wanted)
-        done = len(bits[wanted[0]]) if bits else 0
+        done = min((len(p) for p in parts.values()), default=0)
         for s in range(done, segments):
             generator = torch.Generator().manual_seed(_segment_seed(seed, s))
-            past = {n: torch.from_numpy(bits[n][s - 1 : s].copy()) for n in names} if s else {}
+            past = {n: torch.from_numpy(parts[n][s - 1].copy()) for n in names} if s else {}
             known = {n: torch.from_numpy(b[s : s + 1].copy()) for n, b in given.items()}
             out: dict[str, Tensor] = {}
             for preview, out in self._segment(known, wanted, past, plot, steps, guidance, generator):
@@ -168,8 +177,7 @@ class Generator:
             if fine:
                 out[FINE] = self._fine(out, past, plot, max(1, steps // 2), guidance, generator)
             for name, b in out.items():
-                array = b.numpy()
-                bits[name] = np.concatenate([bits[name], array]) if s else array
+                parts.setdefault(name, []).append(b.numpy())
 
     def _segment(
         self, known: dict[str, Tensor], wanted: tuple[str, ...], past: dict[str, Tensor], plot: str, steps: int,
@@ -277,6 +285,12 @@ def load(source: str | Path | None = None) -> Generator:
         StaleError: it is missing, damaged, or not a model of this program.
     """
     return Generator(*read_model(source))
+
+
+def joined(parts: Parts) -> dict[str, Bits]:
+    """{stream: (S, L, D)}, as many segments as all streams have."""
+    whole = min((len(p) for p in parts.values()), default=0)
+    return {name: np.concatenate(p[:whole]) for name, p in parts.items()} if whole else {}
 
 
 def _segments(seconds: float) -> int:

@@ -111,7 +111,7 @@ def fit_curve(samples: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def read_curve(coefficients: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """The curve at any seconds within its segment; smooth, not clipped."""
-    return _basis(seconds) @ coefficients
+    return np.asarray(_basis(seconds) @ coefficients)
 
 
 def _code(value: float, bits: int) -> NDArray[np.int8]:
@@ -120,7 +120,7 @@ def _code(value: float, bits: int) -> NDArray[np.int8]:
 
 
 def _value(bits: Bits) -> float:
-    return float(gray_decode(bits)) / (2 ** len(bits) - 1)
+    return int(gray_decode(bits)) / (2 ** len(bits) - 1)
 
 
 def _encode_statics(segment: Segment) -> list[Bits]:
@@ -128,8 +128,8 @@ def _encode_statics(segment: Segment) -> list[Bits]:
     tokens = []
     for fields in STATICS:
         parts = [
-            gray_encode(np.array(integers[name]), bits) if name in integers else _code(segment.statics.get(name, 0.5), bits)
-            for name, bits in fields
+            gray_encode(np.array(integers[n]), bits) if n in integers else _code(segment.statics.get(n, 0.5), bits)
+            for n, bits in fields
         ]
         token = np.concatenate(parts)
         tokens.append(np.pad(token, (0, STREAM.bits - len(token)), constant_values=-1))

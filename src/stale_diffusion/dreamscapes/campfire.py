@@ -11,6 +11,7 @@ Shapes: T ticks, E events, N samples, H rows, W columns.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import final
 
 import numpy as np
@@ -124,7 +125,7 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
             float(_pulses(stage, "gust", np.array([t]), 0.5, 1.0)[0]),
         )
         pulse = 1 + (0.25 + 0.3 * wind) * flutter(t)
-        draught = fire * (0.012 + 0.75 * fire**1.5) * max(pulse, 0.15) * band(f, 40, 115, 1.5) / (1 + (f / 900) ** 2)
+        draught = fire * (0.012 + 0.6 * fire**1.5) * max(pulse, 0.15) * band(f, 40, 115, 1.5) / (1 + (f / 900) ** 2)
         hiss = (0.002 + 0.02 * fire * (0.7 + 0.3 * pulse)) * band(f, 2500, 9000)
         breeze = (0.004 + 0.22 * wind**2 + 0.14 * gust) * band(f, 120, 380 + 500 * wind, 1) / (1 + f / 700)
         return np.asarray(draught + hiss + breeze + 0.001)
@@ -140,7 +141,7 @@ def _crackle(stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> N
         fire = stage.value("fire", tick / 4)
         rng = np.random.default_rng([zlib.crc32(b"crackle"), stage.segment(tick / 4).variant, tick & 0xFFFFFFFF])
         for _ in range(rng.poisson((0.8 + 7 * fire) * rng.gamma(0.7, 1.4))):
-            strength = min(0.045 * np.exp(1.25 * rng.standard_normal()), 0.5) * (0.4 + 0.8 * fire)
+            strength = min(0.058 * np.exp(1.25 * rng.standard_normal()), 0.5) * (0.4 + 0.8 * fire)
             low = rng.uniform(700, 4500)
             wave = strength * burst(rng, rate, rng.uniform(0.002, 0.012), low, low * 3, 0.0003)
             add_grain(out, start, rate, (tick + rng.random()) / 4, wave, rng.normal(0, 0.25))
@@ -188,6 +189,12 @@ def _creatures(stage: Stage, out: NDArray[np.float32], start: int, rate: int) ->
             phase = low * t + (-12 if night else 500 * np.cos(i * 1.7)) * t * t / seconds
             call = np.sin(np.pi * t / seconds) ** (1.2 if night else 1.0) * np.sin(2 * np.pi * phase)
             add_grain(out, start, rate, e.time + lag, (0.02 + 0.04 * e.strength) * (1.2 - e.distance) * call, e.x)
+
+
+def _static(stage: Stage, name: str, t: Array, read: Callable[[float], Array | float] = float) -> Array:
+    """What `read` makes of a static at many times, (T,), from four readings a second."""
+    ticks = np.arange(np.floor(t.min() * 4), np.ceil(t.max() * 4) + 1) / 4
+    return np.interp(t, ticks, [float(read(stage.static(name, float(s)))) for s in ticks])
 
 
 def _mean(segments: list[Segment], name: str) -> float:
@@ -304,7 +311,7 @@ class Campfire(Place):
         hearth = np.stack([0.12 * fire, 0.7 * log, 0.15 * gust, 0.1 * fire * (0.6 + 0.4 * np.sin(t * 7.1) ** 2),
                            0.8 * crack, 0.12 * fizz])  # fmt: skip
         hertz = (hearth * np.array([35, 46, 30, 170, 230, 260])[:, None]).sum(0) / (hearth.sum(0) + 1e-6)
-        sun = float(daylight(stage.static("hour", float(t[0]))))
+        sun = _static(stage, "hour", t, daylight)
         warmth = 15 + 6 * sun + 17 * fire * (1 - 0.35 * wind) - 2 * wind
         blow = 0.2 + 6.5 * wind**1.3 + 4 * gust
         seat, back = hearth[:3].sum(0), hearth[3:].sum(0)
@@ -316,15 +323,14 @@ class Campfire(Place):
         """Wood smoke, thinned by wind; resin where pine logs crack; the wood around; cold air at night."""
         fire, wind, smoke = stage.values("fire", t), stage.values("wind", t), stage.values("steam", t)
         crack, gust = _pulses(stage, "crack", t, 0.1, 1.2), _pulses(stage, "gust", t, 0.5, 1.0)
-        here = float(t[0])
-        pines, haze = stage.segment(here).variant >= 32768, stage.static("haze", here)
-        night = float(_between(0.3, -0.5, daylight(stage.static("hour", here))))
+        pines, haze = np.array([stage.segment(float(s)).variant >= 32768 for s in t]), _static(stage, "haze", t)
+        night = _between(0.3, -0.5, _static(stage, "hour", t, daylight))
         out = np.zeros((len(t), len(NOTES)))
         out[:, NOTES.index("wood smoke")] = (0.15 + 0.3 * fire + 0.9 * smoke) * (1 - 0.45 * wind) + 0.25 * gust * smoke
-        out[:, NOTES.index("resin")] = (0.12 + 0.15 * fire + 0.5 * crack) * (1.0 if pines else 0.25)
+        out[:, NOTES.index("resin")] = (0.12 + 0.15 * fire + 0.5 * crack) * np.where(pines, 1.0, 0.25)
         out[:, NOTES.index("pine")] = (0.35 - 0.15 * smoke) * pines
-        out[:, NOTES.index("leaf litter")] = (0.3 - 0.15 * smoke) * (not pines)
-        out[:, NOTES.index("moss")] = 0.3 * haze * (not pines)
+        out[:, NOTES.index("leaf litter")] = (0.3 - 0.15 * smoke) * ~pines
+        out[:, NOTES.index("moss")] = 0.3 * haze * ~pines
         out[:, NOTES.index("wet earth")] = 0.4 * haze
         out[:, NOTES.index("cold air")] = night * np.clip(0.6 - 0.6 * fire + 0.25 * wind, 0, 1)
         return np.clip(out, 0, 1)
@@ -351,7 +357,7 @@ class Campfire(Place):
                 wave = 0.15 * rng.random() ** 2 * burst(rng, rate, 0.004, 2500, 9000)
                 add_grain(out, start - before, rate, e.time + rng.gamma(1.5, 0.15), wave, 0.4 * e.x)
         _creatures(stage, out, start - before, rate)
-        return 1.6 * reverberate(out, rate, 0.7, 0.12, seed=7)[before:]
+        return 1.5 * reverberate(out, rate, 0.7, 0.12, seed=7)[before:]
 
     def picture(self, stage: Stage, t: float, view: View) -> Tensor:
         """Flames, sparks and smoke over the clearing that they light."""

@@ -60,7 +60,10 @@ class Moment:
     zenith: Tensor
     low: Tensor
     exposure: float
+    flare: float  # how bright the flames are beside the rest: less by day
     night: float
+    twilight: float
+    sun: float  # where the sun or the moon stands, u
     shift: tuple[float, float]
     zoom: float
     seed: int
@@ -72,7 +75,9 @@ class Moment:
 
 
 def _moment(stage: Stage, t: float, device: torch.device) -> Moment:
-    static = {name: stage.static(name, t) for name in ("hour", "cloud", "haze", "height", "pan", "focal", "drift")}
+    static = {
+        name: stage.static(name, t) for name in ("hour", "cloud", "haze", "height", "pan", "focal", "drift", "sun")
+    }
     fire, wind = stage.value("fire", t), stage.value("wind", t)
     gusts = [(t - e.time, e.strength) for e in stage.events("gust", t - 6, t)]
     gust = sum(k * (1 - math.exp(-s / 0.5)) * math.exp(-s / 1.0) for s, k in gusts)
@@ -83,17 +88,19 @@ def _moment(stage: Stage, t: float, device: torch.device) -> Moment:
         1 + 0.35 * settle + (0.06 + 0.05 * wind) * flutter(t) + 0.05 * math.sin(1.9 * t)
     )
     zenith, low, exposure = sky_colours(static["hour"], static["cloud"], device)
+    sun = -math.cos(2 * math.pi * static["hour"])
+    night, twilight = min(max((-0.12 - sun) / 0.25, 0.0), 1.0), max(1 - abs(sun + 0.12) / 0.25, 0.0)
+    exposure *= 1 + 0.8 * max(1 - 2 * fire, 0.0) * night  # the eye opens to embers
+    flare = (0.35 + 0.65 * exposure) / (1 + 0.9 * float((zenith + low).mean()) * exposure)
     sway = static["drift"] * 0.05
     zoom = 1.0 + 0.22 * (static["focal"] - 0.45) + 0.02 * math.sin(0.05 * t)
     shift = (
         0.16 * (static["pan"] - 0.5) + sway * math.sin(0.11 * t),
         0.1 * (static["height"] - 0.5) + 0.5 * sway * math.sin(0.083 * t),
     )
-    sun = -math.cos(2 * math.pi * static["hour"])
-    night = min(max((-0.12 - sun) / 0.25, 0.0), 1.0)
     return Moment(t, fire, power, lean, stage.value("steam", t), static["cloud"], static["haze"], zenith, low, exposure,
-                  night,
-                  shift, zoom, stage.segment(t).variant % 1000 * 10, device)  # fmt: skip
+                  flare, night, twilight, 3.0 * static["sun"] - 1.5, shift, zoom, stage.segment(t).variant % 1000 * 10,
+                  device)  # fmt: skip
 
 
 def _noise(kind: tuple[int, int, float], x: Tensor, y: Tensor) -> Tensor:
@@ -111,14 +118,20 @@ def _backdrop(m: Moment, u: Tensor, v: Tensor, pixel: float) -> Tensor:
     cover = smoothstep(1.3 - 2.4 * m.cloud, 2.3 - 2.4 * m.cloud, veil + 0.4)
     light = (0.55 * m.low + 0.5 * m.zenith) * (1.15 - 0.5 * m.night)
     sky = sky + (cover * 0.8)[..., None] * (light - sky)
+    if m.twilight > 0:
+        glow = m.twilight * torch.exp(-(((u - m.sun) / 1.1) ** 2) - up * 4.5) * (1 - 0.6 * cover)
+        sky = sky + glow[..., None] * m.rgb(0.55, 0.20, 0.06)
     if m.night > 0:
+        r = torch.sqrt((u - m.sun) ** 2 + (v - 0.78) ** 2)
+        moon = smoothstep(0.034, 0.034 - 2 * pixel, r) * (1.1 + 0.16 * veil.clamp(-2, 2)) + 0.0016 / (0.012 + r**2)
+        sky = sky + (m.night * moon * (1 - 0.85 * cover))[..., None] * m.rgb(0.92, 0.96, 1.0)
         sky = sky + (m.night * (1 - cover))[..., None] * _stars(u, v, m, pixel)
     return sky
 
 
 def _stars(u: Tensor, v: Tensor, m: Moment, pixel: float) -> Tensor:
     """Stars of many magnitudes, one at most in each cell of a fixed grid, (H, W, 3); they twinkle slowly."""
-    cell = 0.055
+    cell = 0.042
     x, y = torch.broadcast_tensors(u / cell, v / cell)
     cx, cy = torch.floor(x), torch.floor(y)
     h = torch.sin(cx * 127.1 + cy * 311.7 + m.seed) * 43758.5453
@@ -129,9 +142,11 @@ def _stars(u: Tensor, v: Tensor, m: Moment, pixel: float) -> Tensor:
     square = ((x - cx - 0.15 - 0.7 * h) ** 2 + (y - cy - 0.15 - 0.7 * g) ** 2) * (cell / size) ** 2
     k = h * 7 + g * 3
     k = k - torch.floor(k)
-    bright = k**7 * (0.0025 / size) ** 2 * (1 + 0.3 * torch.sin(m.t * (2 + 5 * g) + 40 * h)) * torch.exp(-square)
+    bright = (
+        (k**11 * 1.5) * (0.0025 / size) ** 2 * (1 + 0.3 * torch.sin(m.t * (2 + 5 * g) + 40 * h)) * torch.exp(-square)
+    )
     tint = torch.stack([0.75 + 0.5 * g, torch.full_like(g, 0.95), 1.25 - 0.5 * g], -1)
-    return 0.55 * bright[..., None] * tint
+    return 0.9 * bright[..., None] * tint
 
 
 def _scene(m: Moment, u: Tensor, v: Tensor, clearing: Tensor, aspect: float, pixel: float) -> Tensor:
@@ -216,7 +231,7 @@ def _smoke(m: Moment, view: View) -> tuple[Tensor, Tensor]:
     y = (v - (HORIZON - EYE / metre)) * metre - 0.15
     up = y.clamp(min=0)
     x = u * metre - m.lean * (0.3 * up**1.3)
-    slow = _noise((51, 256, 2.1), x / 5 + 0.1, y / 5 - m.t * 0.07)
+    slow = _noise((51, 256, 2.6), x / 5 + 0.1, y / 5 - m.t * 0.07)
     wisp = _noise((52, 256, 1.85), (x + 0.25 * slow * up) / 3.2, torch.sqrt(up + 0.2) * 0.9 - m.t * 0.16 + 0.06 * slow)
     wide = 0.22 + 0.2 * m.fire + (0.28 + 0.1 * abs(m.lean)) * up
     plume = (
@@ -247,13 +262,13 @@ def _born(stage: Stage, t: float, fire: float) -> list[tuple[float, float, float
 
 
 def _sparks(stage: Stage, m: Moment) -> np.ndarray:
-    """Sparks as (N, 4): plane u, v, brightness, share of life; three points along each streak of 1/60 s."""
+    """Sparks as (N, 4): plane u, v, brightness, share of life; five points along each streak of 1/60 s."""
     points = []
     for time, x0, force, rng, n in _born(stage, m.t, m.fire):
         k, hurl = rng.random((7, n)), rng.standard_normal((2, n)) * force
         born = time + 0.35 * k[0] ** 2
         life = 0.5 + 1.6 * k[1]
-        for lag in (0.0, 1 / 120, 1 / 60):
+        for lag in (0.0, 1 / 240, 1 / 120, 1 / 80, 1 / 60):
             s = np.maximum(m.t - lag - born, 0)
             drag = (1 - np.exp(-5 * s)) / 5
             y = 0.25 + 0.25 * k[2] + (0.8 + 1.5 * k[3]) * s + np.abs(hurl[1]) * drag * 2.2 - 0.1 * s**2
@@ -286,7 +301,7 @@ def _splat(out: Tensor, view: View, m: Moment, points: np.ndarray) -> None:
     inside = (rows >= 0) & (rows < view.rows) & (columns >= 0) & (columns < view.width)
     weight = torch.exp(-square / (2 * size**2)) * inside * (0.0032 / view.pixel / size) ** 2
     colour = torch.stack([torch.ones_like(p[:, 3]), 0.5 - 0.28 * p[:, 3], 0.16 - 0.13 * p[:, 3]], -1)
-    light = (5.0 * (0.25 + 0.75 * m.exposure) * p[:, 2, None] * colour)[:, None, None] * weight[..., None]
+    light = (3.2 * (0.25 + 0.75 * m.exposure) * p[:, 2, None] * colour)[:, None, None] * weight[..., None]
     at = rows.clamp(0, view.rows - 1) * view.width + columns.clamp(0, view.width - 1)
     out.view(-1, 3).index_add_(0, at.reshape(-1), light.reshape(-1, 3))
 
@@ -305,8 +320,8 @@ def render(stage: Stage, t: float, view: View) -> Tensor:
         if float(v[-1]) < box[3] and float(v[0]) > box[2] and box[0] < box[1]:
             flames, cover = _fine_flames(m, u[:, box[0] : box[1]], v, band.pixel / m.zoom)
             part = out[:, box[0] : box[1]]
-            part *= 1 - 0.5 * cover[..., None]
-            part += flames * (0.35 + 0.65 * m.exposure)
+            part *= 1 - 0.35 * cover[..., None]
+            part += flames * m.flare
         glow = m.power / (0.03 + (u - 0.08 * m.lean) ** 2 + ((v + 0.32) * 0.85) ** 2)
         out = out + 0.012 * glow[..., None] * m.rgb(*FIRELIGHT) * (0.3 + 0.7 * m.exposure)
         rows = slice(band.top - view.top, band.top - view.top + band.rows)

@@ -146,7 +146,7 @@ def _leaves(s: Surface, u: Tensor, v: Tensor, z: float, seed: int, pixel: float,
     fine = sample(texture(seed + 1, 512, 0.75), x / 2.6, y / (1.6 if pines else 2.6))
     fine = fine / (1 + (pixel * z / FOCAL / 0.03) ** 2)
     bush = smoothstep(0.5 + 0.05 * z + 0.5 * clumps, 0.0, y) * 1.9
-    gap = ((u - 0.25 * math.sin(seed)).abs() * 1.3).clamp(max=1.4) - 0.9
+    gap = ((u - 0.3 * math.sin(seed)).abs() * 1.2).clamp(max=1.4) - 0.8 - 1.1 * (seed * 0.0618 % 1.0)
     crown = smoothstep(2.2, 6.0, y + 0.9 * clumps + 0.16 * z * gap) * 1.6
     alpha = smoothstep(0.75, 1.2, bush + crown + 0.42 * clumps + 0.55 * fine) * smoothstep(-0.05, 0.1, y)
     light = _firelight((x, y, torch.full_like(x, z)), (0.25 * fine, 0.35 + 0.2 * clumps, -0.8))

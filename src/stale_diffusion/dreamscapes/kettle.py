@@ -420,7 +420,7 @@ class Kettle(Place):
     def smell(self, stage: Stage, t: Array) -> Array:
         """Coffee by how full the cup is and while it is poured; milk; hot metal by flame and steam; rain on stone."""
         steam, level, fire = (stage.values(name, t) for name in ("steam", "flow", "fire"))
-        milk = stage.segment(float(t[0])).variant >= 32768
+        milk = np.array([stage.segment(float(s)).variant >= 32768 for s in t])
         poured = np.maximum(pouring(stage, t), _pulses(stage, "pour", t, 0.3, 2.5))
         out = np.zeros((len(t), len(NOTES)))
         out[:, NOTES.index("coffee")] = 0.15 + 0.4 * level + 0.5 * poured
@@ -432,11 +432,11 @@ class Kettle(Place):
     def taste(self, stage: Stage, t: Array) -> Array:
         """A sip (a clink of strength over 0.5) tastes of coffee for 3 s: bitter, a little sour; sweet and less bitter
         with milk; the aroma of a pour is faintly bitter."""
-        milk = stage.segment(float(t[0])).variant >= 32768
+        milk = np.array([stage.segment(float(s)).variant >= 32768 for s in t])
         sips = stage.events("clink", float(t.min()) - 12, float(t.max()) + 1e-6)
         s = np.maximum(t[None] - np.array([e.time for e in sips if e.strength > 0.5]).reshape(-1, 1), 0)
         sip = np.minimum((-np.expm1(-s / 0.2) * np.exp(-s / 3)).sum(0), 1)
-        bitter, sweet, sour = (0.5, 0.4, 0.1) if milk else (0.85, 0.1, 0.3)
+        bitter, sweet, sour = np.where(milk, 0.5, 0.85), np.where(milk, 0.4, 0.1), np.where(milk, 0.1, 0.3)
         out = np.zeros((len(t), 5))
         out[:, 0], out[:, 1] = sweet * sip, sour * sip
         out[:, 3] = np.clip(bitter * sip + 0.15 * pouring(stage, t), 0, 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -23,12 +24,61 @@ from stale_diffusion.dreamscapes.kettle_plate import (
     Layout,
     cup_radius,
     layout,
-    outside,
     plate,
+    rgb,
 )
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
+
+_LIGHTS = (
+    (1.0, 0.62, 0.25),
+    (1.0, 0.8, 0.5),
+    (0.9, 0.95, 1.0),
+    (1.0, 0.2, 0.12),
+    (0.4, 0.75, 1.0),
+)  # of a town at night
+
+
+@lru_cache(maxsize=8)
+def outside(variant: int, device: torch.device) -> Tensor:
+    """The world behind the glass, far out of focus, (1, 6, 200, 356): RGB by day, RGB of the lights at night."""
+    rng = np.random.default_rng([variant, 3])
+    v = torch.linspace(1.25, -1.25, 200)[:, None]
+    u = torch.linspace(-2.2, 2.2, 356)[None]
+    wander = sample(texture(variant % 997, 256, 2.2), u * 0.12, torch.zeros_like(u))
+    skyline = float(rng.uniform(0.35, 0.95)) + 0.22 * wander
+    crowns = sample(texture(variant % 997 + 1, 256, 2.2), u * 0.25, v * 0.25)
+    tree = smoothstep(0.22, -0.22, v - skyline + 0.16 * crowns)
+    leaf = sample(texture(variant % 997 + 1, 256, 2.1), u * 0.3, v * 0.3)
+    season = rgb(0.13, 0.19, 0.06) if rng.random() < 0.7 else rgb(0.26, 0.16, 0.05)
+    green = season * (1 + 0.55 * leaf.clamp(-1.2, 1.8))[..., None]
+    day = (rgb(0.92, 0.97, 1.0) + 0 * green) * (1 - tree[..., None]) + tree[..., None] * green
+    night = torch.zeros(200, 356, 3) + rgb(0.004, 0.006, 0.012)
+    for i in range(90):
+        x, y, size = rng.uniform(-2.2, 2.2), rng.uniform(-0.6, 1.2), rng.uniform(0.05, 0.11)
+        d = torch.sqrt((u - x) ** 2 + (v - y) ** 2)
+        disc = smoothstep(size + 0.012, size - 0.012, d) * (0.8 + 0.2 * smoothstep(size * 0.6, size, d))
+        hue = rgb(*_LIGHTS[int(rng.choice(5, p=[0.4, 0.25, 0.15, 0.12, 0.08]))])
+        if i < 45:
+            night = night + (disc * float(rng.gamma(1.0, 0.3)) * smoothstep(0.9, 0.4, torch.tensor(y)))[..., None] * hue
+        else:
+            day = day + (disc * tree * float(rng.gamma(1.0, 0.25)))[..., None] * rgb(0.85, 0.95, 0.6)
+    return torch.cat([day, night], -1).permute(2, 0, 1)[None].to(device)
+
+
+def _cars(world: Tensor, stage: Stage, m: Moment) -> None:
+    """Headlights of the cars that pass, on the world behind the glass (1, 3, H, W), in place."""
+    y = torch.linspace(1.25, -1.25, world.shape[2], device=m.device)[:, None]
+    x = torch.linspace(-2.2, 2.2, world.shape[3], device=m.device)[None]
+    for e in stage.events("passing", m.t - 8, m.t):
+        since = m.t - e.time
+        at = e.x + (since - 1.0) * (0.7 if e.distance > 0.5 else -0.7)
+        glow = (0.4 + e.strength) * -math.expm1(-since) * math.exp(-since / 1.5) * m.night
+        for apart in (-0.07, 0.07):
+            d = torch.sqrt((x - at - apart) ** 2 + (y - 0.1) ** 2)
+            lamp = smoothstep(0.085, 0.06, d) * 2.5 + 0.012 / (0.03 + 5 * d**2)
+            world += glow * lamp * m.rgb(1.0, 0.9, 0.72)[:, None, None]
 
 
 def project(x: float, y: float, z: float) -> tuple[float, float]:
@@ -65,7 +115,7 @@ class Moment:
 
 
 _SUN = (-1.0, -0.35, -0.15, 0.0, 0.2, 0.5, 1.0)
-_SKY = np.array([[0.004, 0.006, 0.013], [0.007, 0.010, 0.022], [0.07, 0.11, 0.22], [0.36, 0.38, 0.46],
+_SKY = np.array([[0.004, 0.006, 0.013], [0.007, 0.010, 0.022], [0.05, 0.08, 0.16], [0.26, 0.27, 0.33],
                  [0.75, 0.78, 0.82],                  [0.95, 1.0, 1.06], [0.95, 1.0, 1.06]])  # fmt: skip
 _BEAM = np.array(
     [[0, 0, 0], [0, 0, 0], [0, 0, 0], [1.1, 0.45, 0.14], [2.6, 1.7, 0.95], [2.9, 2.5, 1.95], [2.9, 2.6, 2.1]]
@@ -217,7 +267,7 @@ def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
     u, v = small.u / m.zoom + m.shift[0], small.v / m.zoom + m.shift[1]
     k = m.k
     cover = shade = torch.zeros(small.height, small.width, device=view.device)
-    su, sv = project(k.kettle[0] + 0.157, 0.178, k.kettle[1])
+    su, sv = project(k.kettle[0] + 0.157 * k.wide, 0.045 + 0.133 * k.tall, k.kettle[1])
     cu, cv = project(k.cup[0], 0.07, k.cup[1])
     warm = 0.3 + 0.35 * m.full
     for x0, y0, amount, wide, push in (
@@ -227,15 +277,19 @@ def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
         up = (v - y0).clamp(min=0)
         bend = push * (1 - torch.exp(-up * 3.5)) * 0.32 + 0.05 * torch.sin(0.5 * m.t + 1.7 * up) * up
         x = u - x0 - bend
-        slow = _noise((71, 256, 2.0), x / 3.2 + x0, up * 0.35 - m.t * 0.10)
-        x = x + 0.16 * slow * up
-        curl = _noise((72, 256, 2.0), x / 1.3 + 0.3 * x0 + 0.04 * slow, torch.sqrt(up + 0.04) * 0.75 - m.t * 0.17)
-        fine = _noise((73, 256, 1.8), x / 0.9 + 0.05 * curl, torch.sqrt(up + 0.04) * 0.7 - m.t * 0.24 + 0.05 * slow)
+        slow = _noise((71, 256, 2.8), x / 3.2 + x0, up * 0.35 - m.t * 0.10)
+        x = x + 0.13 * slow * up
+        curl = _noise((72, 256, 2.3), x / 1.3 + 0.3 * x0 + 0.02 * slow, torch.sqrt(up + 0.04) * 0.75 - m.t * 0.17)
+        fine = _noise((73, 256, 2.0), x / 0.9 + 0.02 * curl, torch.sqrt(up + 0.04) * 0.7 - m.t * 0.24 + 0.05 * slow)
         spread = wide + (0.22 + 0.12 * m.jet) * up
         plume = torch.exp(-((x / spread) ** 2)) * smoothstep(0.0, 0.07, up) * torch.exp(-up * (1.3 - 0.5 * m.steam))
-        ridge = (1 - (curl * 0.8).abs()).clamp(min=0) ** 2 * 0.6 + 0.6 * (0.5 + 0.35 * fine + 0.3 * slow).clamp(0, 1.5)
+        ridge = (
+            0.12
+            + (1 - (curl * 0.7).abs()).clamp(min=0) ** 2 * 0.6
+            + 0.6 * (0.4 + 0.3 * fine + 0.3 * slow).clamp(0, 1.5)
+        )
         layer = 1 - torch.exp(-1.6 * amount * plume * ridge)
-        shade = shade + layer * (0.62 + 0.3 * curl.clamp(-1.5, 1.5) - 1) * (1 - cover)
+        shade = shade + layer * (0.62 + 0.3 * curl.clamp(-0.6, 1.4) - 1) * (1 - cover)
         cover = 1 - (1 - cover) * (1 - layer)
     behind = m.sky * 1.0 + m.sun * 0.3 + m.lamp * 0.5
     both = torch.cat([(cover * (1 + shade))[..., None] * behind * m.exposure, cover[..., None]], -1).permute(2, 0, 1)[
@@ -272,7 +326,9 @@ def render(stage: Stage, t: float, view: View, jet: float, pours: tuple[tuple[fl
     variant = stage.segment(t).variant
     still = plate(variant, view.width, view.height, view.device)
     both = outside(variant, view.device)
-    world = both[:, :3] * m.sky[:, None, None] * 1.4 + both[:, 3:] * m.night * 0.9
+    world = both[:, :3] * m.sky[:, None, None] * 1.25 + both[:, 3:] * m.night * 0.9
+    if m.night > 0:
+        _cars(world, stage, m)
     steam, veil = _steam(m, view)
     out = in_bands(
         view, lambda b: _room(m, b.u / m.zoom + m.shift[0], b.v / m.zoom + m.shift[1], still, world, b.aspect)

@@ -43,6 +43,9 @@ class Layout:
     china: tuple[float, float, float]
     wall: tuple[float, float, float]
     seed: int
+    wide: float  # the kettle's proportions
+    tall: float
+    saucer: bool
 
 
 _TABLES = ((0.30, 0.17, 0.085), (0.14, 0.07, 0.038), (0.42, 0.29, 0.18), (0.22, 0.12, 0.06), (0.50, 0.47, 0.43))
@@ -53,15 +56,11 @@ _COATS = (
     (0.55, 0.50, 0.38),
     (0.03, 0.10, 0.16),
     (0.04, 0.12, 0.08),
+    (0.62, 0.60, 0.55),
+    (0.50, 0.28, 0.04),
+    (0.30, 0.42, 0.48),
 )
 _CHINA = ((0.70, 0.69, 0.66), (0.10, 0.22, 0.38), (0.45, 0.22, 0.12), (0.30, 0.34, 0.30), (0.62, 0.55, 0.42))
-_LIGHTS = (
-    (1.0, 0.62, 0.25),
-    (1.0, 0.8, 0.5),
-    (0.9, 0.95, 1.0),
-    (1.0, 0.2, 0.12),
-    (0.4, 0.75, 1.0),
-)  # of a town at night
 _WALLS = ((0.55, 0.52, 0.46), (0.42, 0.46, 0.45), (0.60, 0.50, 0.40), (0.35, 0.38, 0.42))
 
 
@@ -79,6 +78,7 @@ def layout(variant: int) -> Layout:
         left, left + float(rng.uniform(1.15, 1.6)), (float(sun[0]), float(sun[1]), float(sun[2])),
         _TABLES[int(rng.integers(len(_TABLES)))], _COATS[coat], coat < 2, _CHINA[int(rng.integers(len(_CHINA)))],
         _WALLS[int(rng.integers(len(_WALLS)))], variant % 997 * 10,
+        float(rng.uniform(0.88, 1.04)), float(rng.uniform(0.85, 1.25)), bool(rng.random() < 0.75),
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def _meld(a: Tensor, b: Tensor, k: float) -> Tensor:
 
 
 def _kettle(p: Tensor, k: Layout) -> Tensor:
-    q = p - rgb(k.kettle[0], 0.045, k.kettle[1])
+    q = (p - rgb(k.kettle[0], 0.045, k.kettle[1])) / rgb(k.wide, k.tall, k.wide)
     r = _norm(q[:, 0], q[:, 2])
     y = q[:, 1]
     profile = 0.1 - 5 * (y - 0.035).clamp(min=0) ** 2 - 8 * (0.03 - y).clamp(min=0) ** 2
@@ -125,7 +125,8 @@ def _kettle(p: Tensor, k: Layout) -> Tensor:
     )
     ring = _norm(_norm(q[:, 0], (y - 0.1) * 0.85) - 0.079, q[:, 2]) - 0.0065
     handle = torch.maximum(ring, 0.094 - y)
-    return torch.minimum(_meld(_meld(body, lid, 0.006), spout, 0.018), torch.minimum(handle, knob))
+    whole = torch.minimum(_meld(_meld(body, lid, 0.006), spout, 0.018), torch.minimum(handle, knob))
+    return whole * min(k.wide, k.tall, 1.0)
 
 
 def _burner(p: Tensor, k: Layout) -> Tensor:
@@ -153,6 +154,8 @@ def _cup(p: Tensor, k: Layout) -> Tensor:
     bowl = torch.maximum(outer, -inner) - 0.0012
     ring = _norm(_norm(q[:, 0] - 0.047, y - 0.042) - 0.019, q[:, 2]) - 0.0042
     handle = torch.maximum(ring, cup_radius(y) - r)
+    if not k.saucer:
+        return _meld(bowl, handle, 0.006)
     saucer = torch.maximum(r - 0.082, (y + 0.003 - 0.10 * (r - 0.03).clamp(min=0)).abs() - 0.0025) - 0.0008
     return torch.minimum(_meld(bowl, handle, 0.006), saucer)
 
@@ -179,10 +182,10 @@ def _blocked(p: Tensor, to: Tensor, k: Layout, softness: float) -> Tensor:
     to = to.expand_as(p)
     flat = to[:, 0] ** 2 + to[:, 2] ** 2 + 1e-9
     for (x, z), low, high, r in (
-        (k.kettle, 0.09, 0.13, 0.088),
+        (k.kettle, 0.07, 0.03 + 0.095 * k.tall, 0.088 * k.wide),
         (k.kettle, 0.008, 0.014, 0.09),
         (k.cup, 0.012, 0.072, 0.037),
-        (k.cup, 0.004, 0.006, 0.08),
+        (k.cup, 0.004, 0.006, 0.08 if k.saucer else 0.03),
     ):
         s = (((x - p[:, 0]) * to[:, 0] + (z - p[:, 2]) * to[:, 2]) / flat).clamp(min=0)
         y = p[:, 1] + s * to[:, 1]
@@ -234,7 +237,7 @@ def _mirror(p: Tensor, r: Tensor, k: Layout, soft: float) -> Tensor:
     s = (GLASS - p[:, 2]) / r[:, 2].clamp(min=1e-3)
     x, y = p[:, 0] + s * r[:, 0], p[:, 1] + s * r[:, 1]
     glass = _panes(x, y, k, soft) * (r[:, 2] > 0) * (0.35 + 0.65 * smoothstep(0.1, 0.9, y))
-    down = smoothstep(0.08 + 0.1 * soft, -0.08 - 0.1 * soft, r[:, 1])
+    down = smoothstep(0.16, -0.16, r[:, 1])
     t = p[:, 1] / (-r[:, 1]).clamp(min=0.03)
     on = torch.stack([p[:, 0] + t * r[:, 0], torch.zeros_like(t), p[:, 2] + t * r[:, 2]], -1)
     near = smoothstep(1.2, 0.2, on[:, 2].abs())
@@ -243,7 +246,7 @@ def _mirror(p: Tensor, r: Tensor, k: Layout, soft: float) -> Tensor:
     to = rgb(*LAMP) - p
     bulb = ((r * to).sum(-1) / torch.sqrt((to * to).sum(-1))).clamp(0, 1)
     window = glass * (1 - down) + down * table * (0.12 + 0.5 * near) + room * (1 - down) * (1 - glass)
-    sun = down * table * 2.2 * _sun(on, k) * near + 0.05 * room
+    sun = down * table * 1.3 * _sun(on, k) * near + 0.05 * room
     lamp = (
         5 * bulb ** (60 / (soft + 0.1))
         + 0.6 * smoothstep(0.90, 0.97, bulb) * 0.2
@@ -259,13 +262,15 @@ def _mirror(p: Tensor, r: Tensor, k: Layout, soft: float) -> Tensor:
 def _march(o: Tensor, d: Tensor, k: Layout, field: Field, near: float, far: float) -> tuple[Tensor, Tensor]:
     """Sphere tracing: distance to the surface and the least of field / distance on the way, (R,)."""
     t, least = torch.full((len(d),), near), torch.full((len(d),), 9.0)
-    best = t
-    for _ in range(56):
-        h = field(o + t[:, None] * d, k)
-        closer = h / t < least
-        least, best = torch.where(closer, h / t, least), torch.where(closer, t, best)
-        t = t + h * 0.92
-        if float(t.min()) > far:
+    best, alive = t.clone(), torch.arange(len(d))
+    for _ in range(64):
+        at = t[alive]
+        h = field(o + at[:, None] * d[alive], k)
+        closer = h / at < least[alive]
+        least[alive], best[alive] = torch.where(closer, h / at, least[alive]), torch.where(closer, at, best[alive])
+        t[alive] = at + h * 0.92
+        alive = alive[(h.abs() > 1e-4) & (at < far)]
+        if not len(alive):
             break
     return best, least
 
@@ -317,9 +322,32 @@ def _table(d: Tensor, k: Layout, pixel: float) -> Tensor:
     n = n / torch.sqrt((n * n).sum(-1, keepdim=True))
     light = _shine(p, n, d, k, albedo, None, 0.3, True)
     near = torch.ones_like(x)
-    for (cx, cz), r in ((k.kettle, 0.1), (k.cup, 0.06)):
+    for (cx, cz), r in ((k.kettle, 0.1), (k.cup, 0.06 if k.saucer else 0.03)):
         near = near * (0.25 + 0.75 * smoothstep(-0.015, 0.07, _norm(x - cx, z - cz) - r))
     return light * near[:, None, None]
+
+
+def _plant(x: Tensor, y: Tensor, k: Layout, out: Tensor, glass: Tensor) -> tuple[Tensor, Tensor]:
+    """A potted plant on the sill, in front of the glass, for two variants of three."""
+    rng = np.random.default_rng([k.seed, 4])
+    if rng.random() > 0.67:
+        return out, glass
+    at, tall = float(rng.choice([0.12, 0.72, 0.88])) * (k.right - k.left) + k.left, float(rng.uniform(0.1, 0.15))
+    frond = sample(texture(69, 256, 2.3), (x * 1.3 + 0.37 * k.seed)[None], (y * 1.3)[None])[0]
+    leaves = smoothstep(1.3, 0.7, _norm((x - at) / tall, (y - 0.11 - tall) / (1.2 * tall)) - 0.25 * frond)
+    clay = (
+        smoothstep(0.016, -0.016, (x - at).abs() - 0.055 - 0.15 * (y - 0.06))
+        * smoothstep(0.135, 0.11, y)
+        * smoothstep(-0.01, 0.015, y)
+    )
+    for alpha, colour, glow in (
+        (leaves, rgb(0.10, 0.17, 0.045), 0.4 + 0.2 * frond),
+        (clay, rgb(0.42, 0.17, 0.09), torch.full_like(x, 0.26)),
+    ):
+        light = torch.stack([glow, 0.5 * glow, 0.3 + 0 * x], -1).clamp(min=0.05)
+        out = out + alpha[:, None, None] * (light[..., None] * colour - out)
+        glass = glass * (1 - alpha)
+    return out, glass
 
 
 def _wall(u: Tensor, v: Tensor, k: Layout) -> tuple[Tensor, Tensor]:
@@ -334,7 +362,8 @@ def _wall(u: Tensor, v: Tensor, k: Layout) -> tuple[Tensor, Tensor]:
     base = rgb(*k.wall) * rough[:, None]
     base = base + frame[:, None] * (rgb(0.62, 0.60, 0.56) - base)
     light = torch.stack([0.24 + 0.12 * frame, 0.03 + 0.04 * frame, 0.9 / square + 0.08], -1)
-    out = light[..., None] * base[:, None]
+    out = light[..., None] * base[:, None] * (1 - glass)[:, None, None]
+    out, glass = _plant(x, y, k, out, glass)
     for side, at in ((1, k.left), (-1, k.right)):
         into = (x - at) * side
         fold = sample(texture(64, 256, 2.0), (0 * x + 0.4 * side)[None], (y * 0.25)[None])[0]
@@ -347,59 +376,67 @@ def _wall(u: Tensor, v: Tensor, k: Layout) -> tuple[Tensor, Tensor]:
         cloth = cloth[..., None] * rgb(0.62, 0.55, 0.44)
         out = out + hang[:, None, None] * (cloth - out)
         glass = glass * (1 - hang)
-    return out * (1 - glass)[:, None, None], glass
+    return out, glass
+
+
+def _lit(field: Field, p: Tensor, n: Tensor, d: Tensor, k: Layout) -> tuple[Tensor, Tensor]:
+    """Radiance (R, 3 lights, 3 colours) of points of one thing, and which of them are inside the cup, (R,)."""
+    speck = sample(texture(66, 256, 1.0), (p[:, 0] * 3)[None], (p[:, 1] * 3 + p[:, 2])[None])[0]
+    if field is _burner:
+        return _shine(p, n, d, k, torch.full_like(p, 0.025), None, 0.25, False) * 0.6, torch.zeros(len(p))
+    if field is _kettle:
+        black = smoothstep(0.045 + 0.118 * k.tall, 0.045 + 0.121 * k.tall, p[:, 1]) * (
+            _norm(p[:, 0] - k.kettle[0], p[:, 2] - k.kettle[1]) < 0.1
+        )
+        albedo = rgb(*k.coat) * (1 - black[:, None]) + 0.02
+        dark = _shine(p, n, d, k, torch.full_like(p, 0.02), None, 0.12, False)
+        light = _shine(p, n + 0.005 * speck[:, None], d, k, albedo, k.coat if k.metal else None, 0.06, False)
+        return light + black[:, None, None] * (dark - light), torch.zeros(len(p))
+    q = p - rgb(k.cup[0], 0.008, k.cup[1])
+    r = _norm(q[:, 0], q[:, 2])
+    inward = n[:, 0] * q[:, 0] + n[:, 2] * q[:, 2] < 0
+    bowl = ((r < cup_radius(q[:, 1]) - 0.0005) & (q[:, 1] > 0.004) & inward).float()
+    light = _shine(p, n, d, k, rgb(*k.china) * (1 + 0.03 * speck)[:, None], None, 0.08, False)
+    depth = (0.075 - q[:, 1]).clamp(0, 0.075) / 0.075
+    return light * (1 - bowl * 0.75 * depth)[:, None, None], bowl
+
+
+def _trace(u: Tensor, v: Tensor, k: Layout, pixel: float, field: Field) -> tuple[Tensor, Tensor]:
+    """One thing along rays, (R, 12): eleven channels times cover, cover; and which rays see its outline, (R,)."""
+    d = torch.stack([u / FOCAL, (v - HORIZON) / FOCAL, torch.ones_like(u)], -1)
+    d = d / torch.sqrt((d * d).sum(-1, keepdim=True))
+    o = rgb(*EYE)
+    t, least = _march(o, d, k, field, 0.8, 1.35)
+    out, edge = torch.zeros(len(u), 12), least < 1.2 * pixel / FOCAL
+    hit = (least < 0.9 * pixel / FOCAL).nonzero()[:, 0]
+    p, d = o + t[hit, None] * d[hit], d[hit]
+    n = _normal(p, k, field)
+    light, bowl = _lit(field, p, n, d, k)
+    light = light * (smoothstep(-0.01, 0.06, p[:, 1]) * 0.5 + 0.5)[:, None, None]
+    cover = smoothstep(0.9, 0.1, least[hit] * FOCAL / pixel)[:, None]
+    out[hit] = (
+        torch.cat([light.flatten(1), torch.zeros(len(hit), 1), bowl[:, None], torch.ones(len(hit), 1)], -1) * cover
+    )
+    edge[hit] = ((n * d).sum(-1).abs() < 0.2) | (cover[:, 0] < 1)
+    return out, edge
 
 
 def _lay(
-    out: Tensor,
-    k: Layout,
-    u: Tensor,
-    v: Tensor,
-    d: Tensor,
-    pixel: float,
-    field: Field,
-    box: tuple[float, float, float, float],
+    out: Tensor, k: Layout, u: Tensor, v: Tensor, pixel: float, field: Field, box: tuple[float, ...], refine: bool
 ) -> None:
-    """Ray-march one thing inside a box of the plane and lay it over, in place; (R, 11) channels."""
+    """Lay one thing over the plate (R, 11) inside a box of the plane, in place; fine outlines take four rays."""
     inside = ((u > box[0]) & (u < box[1]) & (v > box[2]) & (v < box[3])).nonzero()[:, 0]
     if not len(inside):
         return
-    o, rays = rgb(*EYE), d[inside]
-    t, least = _march(o, rays, k, field, 0.6, 1.6)
-    alpha = smoothstep(0.9, 0.1, least / (pixel / FOCAL))
-    hit = (alpha > 0).nonzero()[:, 0]
-    p, rays, where = o + t[hit, None] * rays[hit], rays[hit], inside[hit]
-    n = _normal(p, k, field)
-    metal: tuple[float, float, float] | None = None
-    speck = sample(texture(66, 256, 1.0), (p[:, 0] * 3)[None], (p[:, 1] * 3 + p[:, 2])[None])[0]
-    bowl = torch.zeros(len(hit))
-    if field is _kettle:
-        black = smoothstep(0.163, 0.166, p[:, 1]) * (_norm(p[:, 0] - k.kettle[0], p[:, 2] - k.kettle[1]) < 0.1)
-        albedo = rgb(*k.coat) * (1 - black[:, None]) + 0.02
-        metal = k.coat if k.metal else None
-        dark = _shine(p, n, rays, k, torch.full((len(hit), 3), 0.02), None, 0.12, False)
-        light = _shine(p, n + 0.005 * speck[:, None], rays, k, albedo, metal, 0.06, False)
-        light = light + black[:, None, None] * (dark - light)
-    elif field is _burner:
-        light = _shine(p, n, rays, k, torch.full((len(hit), 3), 0.025), None, 0.25, False) * 0.6
-    else:
-        q = p - rgb(k.cup[0], 0.008, k.cup[1])
-        r = _norm(q[:, 0], q[:, 2])
-        bowl = (
-            (r < cup_radius(q[:, 1]) - 0.0005) & (q[:, 1] > 0.004) & ((n[:, 0] * q[:, 0] + n[:, 2] * q[:, 2]) < 0)
-        ).float()
-        albedo = rgb(*k.china) * (1 + 0.03 * speck)[:, None]
-        light = _shine(p, n, rays, k, albedo, None, 0.08, False)
-        depth = (0.075 - q[:, 1]).clamp(0, 0.075) / 0.075
-        light = light * (1 - bowl * 0.75 * depth)[:, None, None]
-    under = smoothstep(-0.01, 0.06, p[:, 1]) * 0.5 + 0.5
-    light = (light * under[:, None, None]).flatten(1)
-    a = alpha[hit, None]
-    new = torch.cat([light, torch.zeros(len(hit), 1), bowl[:, None]], -1)
-    out[where] = out[where] * (1 - a) + a * new
+    seen, edge = _trace(u[inside], v[inside], k, pixel, field)
+    fine, q = inside[edge], pixel / 4
+    if refine and len(fine):
+        corners = [_trace(u[fine] + x, v[fine] + y, k, pixel / 2, field)[0] for x in (-q, q) for y in (-q, q)]
+        seen[edge] = torch.stack(corners).mean(0)
+    out[inside] = out[inside] * (1 - seen[:, 11:]) + seen[:, :11]
 
 
-def _build(u: Tensor, v: Tensor, k: Layout, pixel: float) -> Tensor:
+def _build(u: Tensor, v: Tensor, k: Layout, pixel: float, refine: bool) -> Tensor:
     """Rays of the plate, (R,) -> (R, 11)."""
     d = torch.stack([u / FOCAL, (v - HORIZON) / FOCAL, torch.ones_like(u)], -1)
     d = d / torch.sqrt((d * d).sum(-1, keepdim=True))
@@ -421,9 +458,9 @@ def _build(u: Tensor, v: Tensor, k: Layout, pixel: float) -> Tensor:
             HORIZON + (high - EYE[1]) / ((z - EYE[2]) / FOCAL) + 0.05,
         )
 
-    _lay(out, k, u, v, d, pixel, _burner, box(*k.kettle, 0.17, 0.08))
-    _lay(out, k, u, v, d, pixel, _kettle, box(*k.kettle, 0.20, 0.28))
-    _lay(out, k, u, v, d, pixel, _cup, box(*k.cup, 0.12, 0.12))
+    _lay(out, k, u, v, pixel, _burner, box(*k.kettle, 0.17, 0.08), refine)
+    _lay(out, k, u, v, pixel, _kettle, box(*k.kettle, 0.20, 0.09 + 0.19 * k.tall), refine)
+    _lay(out, k, u, v, pixel, _cup, box(*k.cup, 0.12, 0.12), refine)
     return out
 
 
@@ -437,32 +474,8 @@ def plate(variant: int, width: int, height: int, device: torch.device) -> Tensor
     u = ((torch.arange(columns) + 0.5) / columns * 2 - 1) * (width / height) * MARGIN
     v = (1 - (torch.arange(rows) + 0.5) / rows * 2) * MARGIN
     bands = []
-    step = max(1, 16_000 // columns)
+    step = max(1, 40_000 // columns)
     for y in range(0, rows, step):
         vv, uu = torch.meshgrid(v[y : y + step], u, indexing="ij")
-        bands.append(_build(uu.reshape(-1), vv.reshape(-1), k, pixel).T.reshape(11, -1, columns))
+        bands.append(_build(uu.reshape(-1), vv.reshape(-1), k, pixel, finer == 1).T.reshape(11, -1, columns))
     return F.avg_pool2d(torch.cat(bands, 1)[None], finer).to(device)
-
-
-@lru_cache(maxsize=8)
-def outside(variant: int, device: torch.device) -> Tensor:
-    """The world behind the glass, far out of focus, (1, 6, 200, 356): RGB by day, RGB of the lights at night."""
-    rng = np.random.default_rng([variant, 3])
-    v = torch.linspace(1.25, -1.25, 200)[:, None]
-    u = torch.linspace(-2.2, 2.2, 356)[None]
-    skyline = 0.35 + 0.35 * sample(texture(variant % 997, 256, 2.2), u * 0.12, torch.zeros_like(u)) + 0.1 * rng.normal()
-    tree = smoothstep(0.3, -0.3, v - skyline + 0.1 * sample(texture(variant % 997 + 1, 256, 2.2), u * 0.25, v * 0.25))
-    leaf = sample(texture(variant % 997 + 1, 256, 2.1), u * 0.3, v * 0.3)
-    green = rgb(0.16, 0.24, 0.07) * (1 + 0.5 * leaf.clamp(-1, 1.5))[..., None]
-    day = (rgb(0.92, 0.97, 1.0) + 0 * green) * (1 - tree[..., None]) + tree[..., None] * green
-    night = torch.zeros(200, 356, 3) + rgb(0.004, 0.006, 0.012)
-    for i in range(90):
-        x, y, size = rng.uniform(-2.2, 2.2), rng.uniform(-0.6, 1.2), rng.uniform(0.05, 0.11)
-        d = torch.sqrt((u - x) ** 2 + (v - y) ** 2)
-        disc = smoothstep(size + 0.012, size - 0.012, d) * (0.8 + 0.2 * smoothstep(size * 0.6, size, d))
-        hue = rgb(*_LIGHTS[int(rng.choice(5, p=[0.4, 0.25, 0.15, 0.12, 0.08]))])
-        if i < 45:
-            night = night + (disc * float(rng.gamma(1.0, 0.3)) * smoothstep(0.9, 0.4, torch.tensor(y)))[..., None] * hue
-        else:
-            day = day + (disc * tree * float(rng.gamma(1.0, 0.25)))[..., None] * rgb(0.85, 0.95, 0.6)
-    return torch.cat([day, night], -1).permute(2, 0, 1)[None].to(device)

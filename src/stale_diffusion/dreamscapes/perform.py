@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import cast
 
@@ -104,7 +104,7 @@ _FILMIC = (2.51, 0.03, 2.43, 0.59, 0.14)  # Narkowicz 2015, a fit of the ACES re
 
 
 def develop(linear: Tensor, stage: Stage, t: float) -> Tensor:
-    """From light to a picture as film would see it: exposure, warmth, saturation, tone curve, dither; uint8 (H, W, 3)."""
+    """From light to a picture as film sees it: exposure, warmth, saturation, tone curve, dither; uint8 (H, W, 3)."""
     exposure, warmth, saturation, contrast = (
         stage.static(name, t) - 0.5 for name in ("exposure", "warmth", "saturation", "contrast")
     )
@@ -137,13 +137,10 @@ def sound(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
     else:
         coarse = np.arange(start, start + n + 480, 480) / rate
         weights = [np.interp(t, coarse, np.sqrt(_weights(stage, name, coarse)))[:, None] for name in names]
-        out = sum(
-            (w * place(name).sound(stage, start, n, rate) for w, name in zip(weights, names, strict=True)),
-            start=np.zeros((n, 2)),
-        )
-    return np.where(np.abs(out) < 0.7, out, np.sign(out) * (0.7 + 0.25 * np.tanh((np.abs(out) - 0.7) / 0.25))).astype(
-        np.float32
-    )
+        parts = [w * place(name).sound(stage, start, n, rate) for w, name in zip(weights, names, strict=True)]
+        out = np.sum(parts, 0)
+    loud = 0.7 + 0.25 * np.tanh((np.abs(out) - 0.7) / 0.25)
+    return np.where(np.abs(out) < 0.7, out, np.sign(out) * loud).astype(np.float32)
 
 
 def stages(segments: list[Segment]) -> Iterator[tuple[int, Stage]]:
@@ -166,5 +163,5 @@ def frames(
             until = int(fps * SEGMENT_SECONDS * (i + 1))
             times = [float(k / fps) for k in range(done, until)]
             for at in range(0, len(times), 2 * workers):
-                yield from pool.map(lambda t: frame(stage, t, size, device), times[at : at + 2 * workers])
+                yield from pool.map(partial(frame, stage, size=size, device=device), times[at : at + 2 * workers])
             done = until

@@ -222,9 +222,9 @@ def _taps(rate: int) -> list[Array]:
     rng = np.random.default_rng(7)
     waves = []
     for _ in range(64):
-        hz = float(np.exp(rng.uniform(np.log(1400), np.log(5200))))
+        hz = float(np.exp(rng.uniform(np.log(600), np.log(5200))))
         wave = 0.7 * ring(rate, 0.03, [(hz, 1.0, 0.02), (hz * 1.83, 0.4, 0.012)], attack=0.0004)
-        wave[: int(0.012 * rate)] += 0.6 * burst(rng, rate, 0.012, 1500, 9000, attack=0.0003)[: int(0.012 * rate)]
+        wave[: int(0.012 * rate)] += 0.6 * burst(rng, rate, 0.012, 700, 8000, attack=0.0003)[: int(0.012 * rate)]
         waves.append(wave)
     return waves
 
@@ -267,18 +267,19 @@ def _dry(stage: Stage, start: int, n: int, rate: int) -> Sound:
     def weather(f: Array, s: float) -> Array:
         rain, wind = stage.value("rain", s), stage.value("wind", s)
         gust = float(_envelope(gusts, np.array([s]), 0.35, 0.9)[0])
-        roof = (0.014 + 0.15 * rain**1.5) * (band(f, 300, 1700, 1) + 0.2 * rain * band(f, 2500, 7000, 1))
+        roof = (0.024 + 0.13 * rain**1.3) * (band(f, 300, 1900, 1.4) + 0.13 * rain * band(f, 2500, 7000, 1))
         howl = resonance(f, 240 + 260 * wind + 160 * gust, 7) * (0.3 * wind**2 + 0.25 * gust)
         rumble = 0.12 * rain * band(f, 50, 200, 1) + 0.25 * (wind**1.5 + gust) * band(f, 40, 160, 1)
         return np.asarray(density * (roof + rumble + howl))
 
-    out = shaped_noise(f"rain on glass {variant}", start, n, rate, weather)
+    noise = shaped_noise(f"rain on glass {variant}", start, n, rate, weather, channels=3)
+    out = np.asarray(0.8 * noise[:, :2] + 0.6 * noise[:, 2:], np.float32)  # the sides share a part, as in the open
     _scatter(
         out,
         start,
         rate,
         (1, variant),
-        [0.05 * w for w in _taps(rate)],
+        [0.09 * w for w in _taps(rate)],
         lambda s: 3 + 190 * stage.value("rain", s) ** 1.3,
         0.9,
     )
@@ -289,7 +290,7 @@ def _dry(stage: Stage, start: int, n: int, rate: int) -> Sound:
         start,
         rate,
         (2, variant),
-        [0.05 * w for w in _drips(rate)],
+        [0.06 * w for w in _drips(rate)],
         lambda s: 0.5 + 4 * stage.value("rain", s),
         0.1,
     )

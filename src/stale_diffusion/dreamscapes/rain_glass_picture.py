@@ -20,7 +20,7 @@ from torch import Tensor
 
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View
-from stale_diffusion.dreamscapes.rain_glass_view import WIDE, behind, daylight, f32
+from stale_diffusion.dreamscapes.rain_glass_view import WIDE, behind, blur, daylight, f32
 from stale_diffusion.scene import Stage
 
 Array = NDArray[np.float64]
@@ -202,19 +202,19 @@ def picture(stage: Stage, t: float, view: View) -> Tensor:
     full = View.whole(view.width, view.height)
     h, w, aspect = full.height, full.width, full.aspect
     day = daylight(stage.static("hour", t))
-    blur = 0.05 + 0.085 * stage.static("focal", t)
+    radius = 0.05 + 0.085 * stage.static("focal", t)
     # out of focus, or small in a drop: neither needs the full size
-    far = behind(stage, t, int(np.clip(h / 2, 72, 180)), (aspect, 1.0), blur, day)
+    far = behind(stage, t, int(np.clip(h / 2, 72, 180)), (aspect, 1.0), radius, day)
     near = behind(stage, t, int(np.clip(h / 3.3, 54, 108)), (WIDE, 1.6), 0.035, day)
     field, wiped = torch.zeros(h, w), torch.zeros(h, w)
     runs = _runnels(stage, t)
-    drops, radius = _sitting(stage, t, runs)
-    _caps(field, full, drops[:, 0], drops[:, 1], radius, drops[:, 7:9])
+    drops, size = _sitting(stage, t, runs)
+    _caps(field, full, drops[:, 0], drops[:, 1], size, drops[:, 7:9])
     _run(field, wiped, full, runs, t)
 
     base = _through_film(stage, t, far, full)
-    coarse = F.avg_pool2d(far[None], far.shape[1] // 15)
-    smooth = F.interpolate(coarse, (h // 4, w // 4), mode="bicubic", align_corners=False).clamp(min=0)
+    coarse = blur(F.avg_pool2d(far[None], far.shape[1] // 30)[0], 5)
+    smooth = F.interpolate(coarse[None], (h // 4, w // 4), mode="bicubic", align_corners=False).clamp(min=0)
     veil = F.interpolate(smooth, (h, w), mode="bilinear", align_corners=False)[0]
     breath = 0.5 + 0.5 * smoothstep(0.4, -1.0, full.v)  # mist is thicker below
     fine = sample(texture(43, 512, 0.7, 8.0), full.u * 0.8, full.v * 0.8) * min(1.0, 0.0056 / full.pixel)

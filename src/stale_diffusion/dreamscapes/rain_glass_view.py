@@ -179,7 +179,9 @@ def _splat(
     d = dx * dx + dy * dy
     edge = float(np.clip(2.2 * step_y / ry.min(), 0.1, 0.9))
     shape = (
-        smoothstep(1 + edge, 1 - edge, d) * (0.82 + 0.3 * d) if disc else torch.exp(-2.5 * d) * (1 - d / 4).clamp(min=0)
+        smoothstep(1 + edge, 1 - edge, d) * (0.82 + 0.3 * d)
+        if disc
+        else torch.exp(-1.5 * d) * (1 - d).clamp(min=0) ** 2
     )
     inside = (col >= 0) & (col < w) & (row >= 0) & (row < h)
     index = (row.clamp(0, h - 1) * w + col.clamp(0, w - 1)).flatten()
@@ -190,7 +192,7 @@ def _splat(
         out[c].view(-1).index_add_(0, index, shape * weights)
 
 
-def _blur(x: Tensor, k: int) -> Tensor:
+def blur(x: Tensor, k: int) -> Tensor:
     """Two box filters of k x k pixels, (3, H, W)."""
     for _ in range(2):
         x = F.avg_pool2d(F.pad(x[None], (k // 2, k // 2, 0, 0), mode="replicate"), (1, k), 1)[0]
@@ -222,29 +224,46 @@ def _city(stage: Stage, t: float, x: Tensor, y: Tensor, sky: light.Light, day: f
     return torch.where(y < town.horizon, street, scene)
 
 
+_LEAVES = (
+    (0.13, 0.22, 0.05),
+    (0.09, 0.16, 0.05),
+    (0.20, 0.24, 0.05),
+    (0.07, 0.13, 0.07),
+    (0.30, 0.16, 0.04),
+    (0.22, 0.07, 0.04),
+)
+
+
 def _garden(stage: Stage, t: float, x: Tensor, y: Tensor, sky: light.Light, day: float) -> Tensor:
-    """Leaves in three depths before the sky, a lawn and a hedge, (3, H, W)."""
+    """Trees and bushes in four depths before the sky, and a lawn, (3, H, W)."""
     rng = stage.rng("garden", t)
-    ox, oy, lawn, gap = rng.random(), rng.random(), rng.uniform(-0.75, -0.3), rng.uniform(0.15, 0.75)
+    lawn = float(rng.uniform(-0.8, -0.35))
     sway = 0.012 * stage.value("wind", t) * (np.sin(1.1 * t) + 0.5 * np.sin(2.3 * t + 1))
-    ambient = torch.tensor(sky.ambient)[:, None, None] * 1.15
-    air = torch.tensor(sky.horizon)[:, None, None] * (0.9 + 0.1 * y)
-    x = x + sway * (1 + y)
-    big, fine = (
-        sample(texture(41, 256, 1.4), x * 0.16 + ox, y * 0.16 + oy),
-        sample(texture(42, 256, 1.0), x * 0.5 + oy, y * 0.5 + ox),
+    window = f32(np.array([0.030, 0.022, 0.012]))[:, None, None] * (1 - day)  # the light of the house
+    ambient = f32(np.array(sky.ambient))[:, None, None] * 1.6
+    air = f32(np.array(sky.horizon))[:, None, None] * (0.9 + 0.1 * y)
+    scene = air.expand(-1, -1, x.shape[1])
+    tall = rng.uniform(0.1, 0.9)
+    for k, (top, rough, size) in enumerate(
+        ((tall, 0.55, 0.22), (0.5 * tall, 0.5, 0.3), (-0.05, 0.3, 0.45), (lawn + 0.2, 0.16, 0.7))
+    ):
+        ox, oy = rng.random(2)
+        big = sample(texture(41, 256, 1.4), x * size + sway * k * 0.3 + ox, y * size + oy)
+        fine = sample(texture(42, 256, 1.0), x * 2.4 * size + ox, y * 2.4 * size + 0.3 * sway)
+        hue = f32(np.array(_LEAVES[rng.choice(6, p=(0.28, 0.26, 0.16, 0.16, 0.08, 0.06))]) * rng.uniform(0.75, 1.2))[
+            :, None, None
+        ]
+        tone = (0.42 + 0.3 * big + 0.3 * fine + 0.25 * (y - top)).clamp(0.06, 1.5)
+        leaves = hue * (ambient * tone**1.3 + window * (k + 1) * 0.5 * (1 + fine).clamp(min=0))
+        leaves = leaves + (air - leaves) * (0.42 - 0.14 * k) * (0.4 + sky.haze)
+        scene = scene + (leaves - scene) * smoothstep(0.16, -0.12, y - top - rough * (big + 0.4 * fine))
+    blades = sample(texture(42, 256, 1.0), x * 0.4, y * 1.6)
+    deep = (lawn - y).clamp(0, 1)
+    grass = (
+        f32(np.array([0.10, 0.16, 0.05]))[:, None, None] * (ambient + window * 3) * (0.75 + 0.25 * blades - 0.35 * deep)
     )
-    tone = (0.5 + 0.22 * big + 0.28 * fine).clamp(0, 1.2)
-    dark, bright = (torch.tensor(c)[:, None, None] for c in ((0.020, 0.036, 0.018), (0.17, 0.25, 0.075)))
-    leaves = (dark + (bright - dark) * tone**1.6) * ambient * 1.5
-    leaves = leaves + (air - leaves) * (0.08 + 0.3 * sky.haze) * smoothstep(-0.6, 0.8, big)
-    cover = smoothstep(0.25, -0.35, y - gap - 0.45 * big - 0.22 * fine)
-    scene = air + (leaves - air) * cover
-    hedge = smoothstep(0.12, -0.12, y - lawn - 0.25 - 0.08 * big)
-    scene = scene + (dark * ambient * (1.2 + 0.5 * fine) - scene) * hedge
-    blades = sample(texture(42, 256, 1.0), x * 0.35 + ox, y * 1.2 + ox)
-    grass = torch.tensor((0.085, 0.135, 0.045))[:, None, None] * ambient * (1.5 + 0.2 * fine + 0.3 * blades)
-    grass = grass * (0.75 + 0.5 * (lawn - y).clamp(0, 1))
+    path = torch.exp(-(((x - rng.uniform(-1.5, 1.5) - rng.uniform(-1.2, 1.2) * deep) / (0.1 + 0.35 * deep)) ** 2))
+    grass = grass + (0.4 * air + 0.1 * ambient - grass) * (0.7 * path)  # a wet path mirrors the sky
     return scene + (grass - scene) * smoothstep(0.05, -0.05, y - lawn)
 
 
@@ -273,20 +292,20 @@ def _garden_lights(stage: Stage, t: float, sky: light.Light, day: float) -> Ligh
     )
 
 
-def behind(stage: Stage, t: float, rows: int, reach: tuple[float, float], blur: float, day: float) -> Tensor:
-    """The scene behind the pane, (3, rows, columns), with a circle of confusion of radius `blur`."""
+def behind(stage: Stage, t: float, rows: int, reach: tuple[float, float], radius: float, day: float) -> Tensor:
+    """The scene behind the pane, (3, rows, columns), with a circle of confusion of `radius`."""
     variant = stage.segment(t).variant
     garden = is_garden(variant)
     sky = light.light_at(stage.static("hour", t), 0.2, 0.95, stage.static("haze", t))
     columns = round(rows * reach[0] / reach[1])
-    coarse = max(24, round(min(rows, 2.6 * reach[1] / blur)))
+    coarse = max(24, round(min(rows, 2.6 * reach[1] / radius)))
     view = View.whole(round(coarse * reach[0] / reach[1]), coarse)
     swing = stage.static("drift", t) * 0.05 * np.sin(0.13 * t + variant)
     pan, height = 0.7 * (stage.static("pan", t) - 0.5) + swing, 0.24 * (stage.static("height", t) - 0.5)
     x, y = view.u / view.aspect * reach[0] + pan, view.v * reach[1] + height
     base = (_garden if garden else _city)(stage, t, x, y, sky, day)
     out = (
-        F.interpolate(_blur(base, 3)[None], (rows, columns), mode="bicubic", align_corners=False)[0]
+        F.interpolate(blur(base, 3)[None], (rows, columns), mode="bicubic", align_corners=False)[0]
         .clamp(min=0)
         .contiguous()
     )
@@ -300,12 +319,12 @@ def behind(stage: Stage, t: float, rows: int, reach: tuple[float, float], blur: 
         lamps = fixed + _traffic(town, stage, t)
         wet = lamps.y > town.horizon - 0.4
         mirrored = np.minimum(2 * town.horizon - lamps.y, town.horizon - 0.05)[wet] - height
-        streak = lamps.colour[wet] * 0.2
-        size = np.full(int(wet.sum()), max(blur, 0.05))
+        streak = lamps.colour[wet] * 0.25
+        size = np.full(int(wet.sum()), max(radius, 0.05))
         _splat(out, lamps.x[wet] - pan, mirrored, 0.8 * size, size * 2.6, streak, reach, disc=False)
     # the same light on a smaller disc is brighter; a little of it glows in the rain between
-    colour = lamps.colour * (0.09 / blur) ** 1.4
-    spread = np.full(len(lamps.x), 3.2 * blur)
-    _splat(out, lamps.x - pan, lamps.y - height, blur * lamps.size, blur * lamps.size, colour, reach, disc=True)
-    _splat(out, lamps.x - pan, lamps.y - height, spread, spread, 0.05 * colour, reach, disc=False)
+    colour = lamps.colour * (0.09 / radius) ** 1.4
+    spread = np.full(len(lamps.x), 4.5 * radius)
+    _splat(out, lamps.x - pan, lamps.y - height, radius * lamps.size, radius * lamps.size, colour, reach, disc=True)
+    _splat(out, lamps.x - pan, lamps.y - height, spread, spread, 0.06 * colour, reach, disc=False)
     return out

@@ -37,9 +37,7 @@ def truth(name: str, seconds: float, seed: int) -> Movie:
     return Movie(seconds, Performed(bits, seconds), tracks, recipe, bits)
 
 
-def render(
-    name: str, folder: Path, hours: float, seed: int, size: tuple[int, int], fps: Fraction
-) -> Iterator[Path]:
+def render(name: str, folder: Path, hours: float, seed: int, size: tuple[int, int], fps: Fraction) -> Iterator[Path]:
     """Write `hours` of a place ("all": of each) as MKVs of 20 s, and README.md, the data card; yields each path.
 
     Movies that are there are kept: a rendering that was stopped goes on.
@@ -63,6 +61,8 @@ def render(
 
 
 def _card(names: tuple[str, ...], count: int, seed: int, size: tuple[int, int], fps: Fraction) -> str:
+    what = "all" if len(names) > 1 else f'"{names[0]}"'
+    hours = f"{count * CLIP_SECONDS / 3600:g}"
     return f"""# Dreamscapes: {count * len(names)} five-sense movies
 
 Rendered by stale-diffusion {VERSION}: {count} clips of {CLIP_SECONDS} s each of {", ".join(names)}; {size[0]}x{size[1]},
@@ -73,5 +73,6 @@ Rendered by stale-diffusion {VERSION}: {count} clips of {CLIP_SECONDS} s each of
 - The plot in recipe.json is drawn from the place's caption grammar and is true of the scene.
 
 Made again, bit for bit on the same machine and versions, by
-`stale-diffusion dreamscapes render {"all" if len(names) > 1 else f'"{names[0]}"'} --seed {seed} --hours {count * CLIP_SECONDS / 3600:g} --size {size[0]}x{size[1]} --fps {fps}`.
+
+    stale-diffusion dreamscapes render {what} --seed {seed} --hours {hours} --size {size[0]}x{size[1]} --fps {float(fps):g}
 """

@@ -206,7 +206,7 @@ def _bubbles(rate: int) -> list[Array]:
     """Bubbles from large to small: a sine that decays and rises, pitch = 3.26 m/s / radius (Minnaert 1933)."""
     rng = np.random.default_rng(5)
     waves = []
-    for hz in np.exp(np.linspace(np.log(320), np.log(3600), 96)):
+    for hz in np.exp(np.linspace(np.log(380), np.log(4400), 96)):
         tau = rng.uniform(2.5, 9) / hz
         t = np.arange(int(7 * tau * rate)) / rate
         rise = rng.uniform(0, 0.25) / (5 * tau)
@@ -214,9 +214,16 @@ def _bubbles(rate: int) -> list[Array]:
     return waves
 
 
+@lru_cache(maxsize=4)
+def _spray(rate: int) -> list[Array]:
+    """Small splashes: short bursts of noise."""
+    rng = np.random.default_rng(6)
+    return [burst(rng, rate, rng.uniform(0.008, 0.03), 2200, 7000, 0.001) for _ in range(31)]
+
+
 def _babble(out: Sound, start: int, rate: int, stage: Stage, variant: int) -> None:
     """Bubbles at the stones of this stream, each quarter of a second by a counter of its own, in place."""
-    bubbles = _bubbles(rate)
+    bubbles, spray = _bubbles(rate), _spray(rate)
     spots = np.random.default_rng([variant, 3]).normal(0, 0.45, 6).clip(-1, 1)
     for tick in range(int(np.floor(start / rate * 4)) - 1, int(np.ceil((start + len(out)) / rate * 4))):
         rng = np.random.default_rng([3, variant, tick & 0xFFFFFFFF])
@@ -224,9 +231,14 @@ def _babble(out: Sound, start: int, rate: int, stage: Stage, variant: int) -> No
         count = int(rng.poisson((22 + 150 * flow) / 4))
         at = spots[rng.integers(6, size=count)] + rng.normal(0, 0.12, count)
         size = rng.beta(1.8, 1.6 + 0.8 * flow, count)  # more water, larger bubbles
-        gains = rng.exponential(0.026 + 0.06 * flow, count).clip(0, 0.3) * (1.25 - size)
-        for time, x, s, gain in zip(rng.random(count), at, size, gains, strict=True):
-            add_grain(out, start, rate, (tick + float(time)) / 4, gain * bubbles[int(s * 95.9)], float(x))
+        gains = rng.exponential(0.040 + 0.05 * flow, count).clip(0, 0.3) * (1.1 - 0.7 * size)
+        when = (tick + rng.random(count)) / 4
+        for time, x, s, gain in zip(when.tolist(), at.tolist(), size, gains, strict=True):
+            add_grain(out, start, rate, time, gain * bubbles[int(s * 95.9)], x)
+        for k in range(count // 3):  # the water that is thrown up falls back
+            add_grain(
+                out, start, rate, float(when[k]) + 0.03, 0.35 * gains[-k - 1] * spray[k % len(spray)], float(at[k])
+            )
 
 
 def _song(e: Event, variant: int, rate: int) -> Array:
@@ -291,11 +303,12 @@ def _dry(stage: Stage, start: int, n: int, rate: int) -> Sound:
     def bed(f: Array, s: float) -> Array:
         flow, wind = stage.value("flow", s), stage.value("wind", s)
         air = wind**1.5 + 1.3 * float(_envelope(gusts, np.array([s]), 0.35, 1.0)[0])
-        water = (0.014 + 0.15 * flow**1.5) * (band(f, 620 - 330 * flow, 1800, 2) + 0.07 * band(f, 3500, 6500, 2))
+        water = (0.024 + 0.135 * flow**1.3) * (band(f, 620 - 330 * flow, 1800, 2) + 0.07 * band(f, 3500, 6500, 2))
         rest = 0.14 * flow**2 * band(f, 45, 170, 1) + air * (0.11 * band(f, *leaves, 1.2) + 0.05 * band(f, 50, 200, 1))
         return np.asarray(density * (water + rest))
 
-    out = shaped_noise(f"forest stream {variant}", start, n, rate, bed)
+    noise = shaped_noise(f"forest stream {variant}", start, n, rate, bed, channels=3)
+    out = np.asarray(0.75 * noise[:, :2] + 0.66 * noise[:, 2:], np.float32)  # the sides share a part
     _babble(out, start, rate, stage, variant)
     _voices(out, stage, start, rate, variant)
     night = 1 - _slow(lambda s: daylight(stage.static("hour", s)), grid)

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
-from stale_diffusion.dreamscapes.stream_wood import Canvas, Ground, ferns, ground_of, is_conifer, mix, wood
+from stale_diffusion.dreamscapes.stream_wood import Canvas, Ground, boughs, ferns, ground_of, is_conifer, mix, wood
 
 MARGIN = 1.12  # the canvas is larger than the picture, so that the camera can turn
 HORIZON = 0.42
@@ -69,7 +69,7 @@ def _stones(ground: Ground, x: Tensor, z: Tensor, level: Tensor) -> tuple[Tensor
     """Height of the stones (very low where there is none), the foam they make, and which stone it is, each (D, C)."""
     top, foam, which = torch.full_like(x, -9.0), torch.zeros_like(x), torch.zeros_like(x)
     zs, slopes = z[:, 0].contiguous(), (x[-1] / z[-1, 0]).contiguous()
-    rough = sample(texture(61, 512, 1.3), x * 0.35, z * 0.35)
+    rough = sample(texture(61, 512, 1.8, 3.0), x * 0.35, z * 0.35)
     for k, (sx, sz, r, high, turn, stretch) in enumerate(ground.stones.tolist()):
         i, j = (int(torch.searchsorted(zs, v)) for v in (sz - 4.2 * r, sz + 1.4 * r))
         far, near = max(sz - 4.2 * r, 0.5), sz + 1.4 * r
@@ -102,12 +102,12 @@ def _surface(variant: int, x: Tensor, z: Tensor) -> dict[str, Tensor]:
     level = ground.level(x, z)
     d = (x - ground.middle(z)).abs() - ground.half(z)
     n1 = sample(texture(62, 512, 1.5), x * 0.11 + shift[0], z * 0.11 + shift[1])
-    n2 = sample(texture(63, 512, 1.1), x * 0.42 + shift[2], z * 0.42 + shift[3])
-    n3 = sample(texture(64, 512, 0.6, 24.0), x * 0.55 + shift[1], z * 0.55)
+    n2 = sample(texture(63, 512, 1.7, 3.0), x * 0.42 + shift[2], z * 0.42 + shift[3])
+    n3 = sample(texture(64, 512, 1.1, 24.0), x * 0.55 + shift[1], z * 0.55)
     land = (d / 0.5).clamp(0, 1)
     d = d + 0.16 * n1 + 0.05 * n2
     bank = 0.3 * (1 - torch.exp(-d.clamp(min=0) / 0.3)) + 0.16 * d.clamp(min=0) + 0.02 * d.clamp(min=0) ** 2
-    bank = bank + land * (0.10 * n1 + 0.032 * n2 + 0.006 * n3 * (8 / (z + 8)))
+    bank = bank + land * (0.10 * n1 + 0.05 * n2 + 0.010 * n3 * smoothstep(1.5, 5.0, z))
     bed = -0.06 - 0.3 * (-d / 0.8).clamp(0, 1) + 0.03 * n2 + 0.012 * n3
     soil = level + torch.where(d > 0, bank, bed)
     top, foam, which = _stones(ground, x, z, level)
@@ -129,6 +129,10 @@ def _surface(variant: int, x: Tensor, z: Tensor) -> dict[str, Tensor]:
 
 def _normals(h: Tensor, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Unit normals of a height field on a grid of rays, each (D, C)."""
+    smooth = h[None, None]
+    for _ in range(2):  # near the camera the bilinear texels of the noise would show as facets
+        smooth = F.avg_pool2d(F.pad(smooth, (2, 2, 2, 2), mode="replicate"), 5, 1)
+    h = h + (smooth[0, 0] - h) * smoothstep(6.0, 2.0, z)
     dz = torch.gradient(h, dim=0)[0] / torch.gradient(z[:, 0])[0][:, None]
     slope = x[-1] / z[-1, 0]
     dx = torch.gradient(h, dim=1)[0] / (torch.gradient(slope)[0] * z)
@@ -156,9 +160,9 @@ def _cobbles(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 def _colours(s: dict[str, Tensor], conifer: bool) -> Tensor:
     """Albedo of the ground where it is seen, (3, H, W)."""
     x, z, h, up, n1, n2 = (s[k] for k in ("x", "z", "height", "up", "n1", "n2"))
-    n3 = sample(texture(64, 512, 0.6, 24.0), x * 0.55 + 0.5 * h, z * 0.55 + 0.8 * h)
+    n3 = sample(texture(64, 512, 0.6, 24.0), x * 0.55, z * 0.55 + 0.6 * h)
     above = h - s["level"]
-    tone = sample(texture(65, 512, 1.1, 8.0), x * 0.6 + 0.5 * h + 3.1 * s["which"], z * 0.6 + 0.9 * h)
+    tone = sample(texture(65, 512, 1.1, 8.0), x * 0.6 + 3.1 * s["which"], z * 0.6 + 0.65 * h)
     one = torch.ones_like(h)[None]
     rock = torch.tensor([0.175, 0.165, 0.150])[:, None, None] * (
         1 + 0.32 * tone + 0.1 * torch.sin(s["which"] * 7.3)
@@ -186,7 +190,8 @@ def _colours(s: dict[str, Tensor], conifer: bool) -> Tensor:
 
 def _openness(h: Tensor, level: Tensor, z: Tensor) -> Tensor:
     """How much of the sky's light comes to each point, (D, C): less in hollows and close above the water."""
-    smooth = F.avg_pool2d(F.pad(h[None, None], (12, 12, 12, 12), mode="replicate"), 25, 1)[0, 0]
+    padded = F.pad(h[None, None], (12, 12, 12, 12), mode="replicate")
+    smooth = F.avg_pool2d(F.avg_pool2d(padded, (25, 1), 1), (1, 25), 1)[0, 0]
     hollow = (0.80 + 2.4 * (h - smooth) / (0.15 + 0.02 * z)).clamp(0.3, 1.15)
     return hollow * (0.6 + 0.4 * smoothstep(0.0, 0.12, h - level))
 
@@ -228,6 +233,7 @@ def lie(variant: int, width: int, height: int) -> Lie:
     canvas.over(ground)
     wood(canvas, variant, focal, eye, HORIZON)
     ferns(canvas, variant, focal, eye, HORIZON)
+    boughs(canvas, variant, focal)
     return _gather(canvas, ground, fine, eye)
 
 

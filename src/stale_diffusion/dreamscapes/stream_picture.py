@@ -14,7 +14,6 @@ from stale_diffusion.dreamscapes import light
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View
 from stale_diffusion.dreamscapes.stream_ground import MARGIN, Lie, lie
-from stale_diffusion.dreamscapes.stream_wood import daylight
 from stale_diffusion.scene import Stage
 
 
@@ -67,6 +66,15 @@ def _water(
     b2 = _look(x * 0.8 + 0.04 * a - 0.5, (z + 0.8 * way) * 0.7 + 0.13 * t, fine)
     tilt_z = calm * (0.55 * a * (8 / (z + 8)) + near * (0.5 * b + 0.3 * b2))
     tilt_x = calm * (4.0 * (a2 - a) + near * (0.35 * b - 0.3 * b2))
+    burst = torch.zeros_like(x)
+    for e in stage.events("splash", t - 1.5, t + 1e-6):
+        age, far = t - e.time, 2 + 9 * e.distance
+        away = ((x - 1.1 * e.x) ** 2 + (z - far + (0.28 + 1.7 * flow) * age) ** 2) ** 0.5
+        ring = torch.exp(-(((away - 0.9 * age) / 0.14) ** 2)) * (e.strength * np.exp(-age / 0.5))
+        tilt_z = tilt_z + ring * torch.sin(28 * (away - 0.9 * age))
+        burst = burst + torch.exp(-((away / (0.10 + 0.22 * e.strength + 0.3 * age)) ** 2)) * min(
+            1.0, age / 0.06
+        ) * np.exp(-age / 0.4)
     # what is mirrored: the shore above, shaken
     row = land.mirror_row - (70.0 * h / 380) * tilt_z * (0.5 + 1.5 / (z + 1))
     col = land.column + (26.0 * h / 380) * tilt_x
@@ -97,7 +105,7 @@ def _water(
     # foam: streaks that the current draws out
     f1 = _look(x * 0.62 + 0.05 * a, (z + way) * 0.20, fine)
     f2 = _look(x * 1.6 + 0.08 * b, (z + 1.1 * way) * 0.7, texture(86, 512, 1.2, 16.0)) * (4 / (z + 4))
-    ready = land.foam * (0.2 + 1.1 * flow) + 0.25 * flow * flow
+    ready = land.foam * (0.2 + 1.1 * flow) + 0.25 * flow * flow + burst
     foam = smoothstep(0.4, 1.5, ready * 1.25 + (0.2 + ready).clamp(max=1) * (0.22 * f1 + 0.26 * f2 + 0.08 * b)) * 0.85
     white = torch.tensor([[0.56], [0.60], [0.61]]) * (0.62 * ambient + key * (0.1 + 0.6 * sun) * sun) * (1 + 0.18 * f2)
     return out + (white - out) * foam
@@ -111,7 +119,6 @@ def picture(stage: Stage, t: float, view: View) -> Tensor:
     land = lie(variant, view.width, view.height)
     h, w = land.depth.shape
     level = stage.value("light", t)
-    night = 1 - daylight(stage.static("hour", t))
     grey = float(np.dot(sky.ambient, (0.21, 0.72, 0.07)))
     ambient = (0.4 * _colour(sky.ambient) + 0.6 * grey * _colour((0.97, 1.02, 0.85))) * 3.4
     key = _colour(sky.key) * (0.1 + 1.2 * level) * 6.5
@@ -139,9 +146,9 @@ def picture(stage: Stage, t: float, view: View) -> Tensor:
     haze = veil.flatten()[land.water]
     water = water + (mist.expand(3, h, w).reshape(3, -1)[:, land.water] - water) * haze
     flat[:, land.water] += (water - flat[:, land.water]) * land.cover
-    if night > 0:  # by night the eye sees little colour
+    if sky.night > 0:  # by night the eye sees little colour
         dim = (out * _colour((0.21, 0.72, 0.07))).sum(0) * _colour((0.72, 0.95, 1.3))
-        out = out + (dim - out) * (0.7 * night)
+        out = out + (dim - out) * (0.7 * sky.night)
     return _turn(out, land.loose, stage, t, view)
 
 

@@ -101,7 +101,7 @@ def _leaves(conifer: bool) -> Tensor:
     shade, alpha = (Image.new("L", (size * scale, size * scale), 0) for _ in range(2))
     draw, mask = ImageDraw.Draw(shade), ImageDraw.Draw(alpha)
     full = size * scale
-    for _ in range(420 if conifer else 620):
+    for _ in range(1000 if conifer else 760):
         x, y, angle, tone = rng.uniform(0, full), rng.uniform(0, full), rng.uniform(0, 6.28), rng.uniform(60, 255)
         long = rng.uniform(42, 84) if not conifer else rng.uniform(60, 130)
         c, s = np.cos(angle), np.sin(angle)
@@ -202,13 +202,15 @@ class Canvas:
 
 
 def _soft(a: Tensor, radius: float) -> Tensor:
-    """Out of focus: two box filters, radius in pixels, (H, W)."""
-    k = 2 * round(radius) + 1
-    if k < 3:
+    """Out of focus: box filters on a coarser grid where that is enough, radius in pixels, (H, W)."""
+    if radius < 0.5:
         return a
+    step = max(1, int(radius / 2))
+    small = F.avg_pool2d(a[None, None], step, ceil_mode=True, count_include_pad=False) if step > 1 else a[None, None]
+    k = 2 * round(radius / step) + 1
     for size, pad in (((1, k), (k // 2, k // 2, 0, 0)), ((k, 1), (0, 0, k // 2, k // 2))) * 2:
-        a = F.avg_pool2d(F.pad(a[None, None], pad, mode="replicate"), size, 1)[0, 0]
-    return a
+        small = F.avg_pool2d(F.pad(small, pad, mode="replicate"), size, 1)
+    return F.interpolate(small, a.shape, mode="bilinear", align_corners=False)[0, 0] if step > 1 else small[0, 0]
 
 
 def _green(shade: Tensor, conifer: bool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -243,7 +245,8 @@ def wood(c: Canvas, variant: int, focal: float, eye: float, horizon: float) -> N
     rng = np.random.default_rng([variant, 52])
     tile = _leaves(conifer)
     high = ((c.v - horizon) / (1.1 - horizon)).clamp(0, 1)
-    clump = sample(texture(66, 512, 1.4), c.u * 0.13 + rng.random(), c.v * 0.13 + rng.random())
+    wide, tall = (0.09, 0.34) if conifer else (0.13, 0.15)  # spruce boughs lie in storeys
+    clump = sample(texture(66, 512, 1.4), c.u * wide + rng.random(), c.v * tall + rng.random())
     for depth, scale, dense in ((60.0, 0.13, 0.35), (38.0, 0.17, 0.1), (22.0, 0.24, -0.25)):
         cover, shade = _foliage(tile, c.u + rng.random(), c.v + rng.random(), scale)
         here = smoothstep(
@@ -264,18 +267,56 @@ def wood(c: Canvas, variant: int, focal: float, eye: float, horizon: float) -> N
         r = float(rng.uniform(0.10, 0.30)) * (0.7 if conifer else 1.0)
         lean, cu, ru = float(rng.normal(0, 0.03)), x / z * focal, r / z * focal
         foot = horizon + (float(ground.level(torch.tensor(x), tz)) + 0.25 - eye) / z * focal
-        wide = 1.8 * ru + abs(lean) * 2 + 0.01
-        part = c.part((cu - wide, cu + wide), (foot - ru, 2.0))
+        near = 1.8 * ru + abs(lean) * 2 + 0.01
+        part = c.part((cu - near, cu + near), (foot - ru, 2.0))
         if part is not None:
             _trunk(part, conifer, z, cu, ru, lean, foot, focal)
-    for depth, scale, dense in ((9.0, 0.34, -1.0), (5.0, 0.55, -1.5)):  # boughs that hang into the picture
-        cover, shade = _foliage(tile, c.u + rng.random(), c.v + rng.random(), scale)
-        ox, oy = rng.random(2)
-        bough = sample(texture(66, 512, 1.4), c.u * 0.10 + ox, c.v * 0.16 + oy)
-        here = smoothstep(0.3, 0.7, cover) * smoothstep(-0.15, 0.1, bough + dense + 1.9 * high)
-        blur = (0.003 if depth > 6 else 0.011) / float(c.u[0, 1] - c.u[0, 0])
-        ambient, lit = _green(_soft(shade, blur), conifer, rng)
-        c.paint(_soft(here, blur), 0.7 * ambient, lit, depth, focal, 6 / depth)
+    cover, shade = _foliage(tile, c.u + rng.random(), c.v + rng.random(), 0.34)
+    bough = sample(texture(66, 512, 1.4), c.u * wide + rng.random(), c.v * tall + rng.random())
+    here = smoothstep(0.3, 0.7, cover) * smoothstep(-0.15, 0.1, bough - 1.0 + 1.9 * high)
+    ambient, lit = _green(shade, conifer, rng)
+    c.paint(here, 0.7 * ambient, lit, 9.0, focal, 0.6)
+
+
+def boughs(c: Canvas, variant: int, focal: float) -> None:
+    """Twigs that hang into the picture from above, a little out of focus, drawn leaf by leaf."""
+    rng, conifer = np.random.default_rng([variant, 54]), is_conifer(variant)
+    step, corner = float(c.u[0, 1] - c.u[0, 0]), np.array([float(c.u[0, 0]), float(c.v[0, 0])])
+    sides = rng.normal(rng.choice((-1.3, 1.3)), 0.5, 40)
+    for z in (4.6, 3.4, 2.5):
+        shade, alpha = (Image.new("L", (c.u.shape[1], len(c.v)), 0) for _ in range(2))
+        pens = ImageDraw.Draw(shade), ImageDraw.Draw(alpha)
+        for _ in range(int(rng.integers(3, 10))):
+            start = np.array([rng.choice(sides), 1.12 - 0.25 * rng.random() ** 2])
+            for points, tone in _twig(rng, conifer):
+                on = ((points * focal / z + start - corner) / step * [1, -1]).tolist()
+                for pen, fill in zip(pens, (tone, 255), strict=True):
+                    pen.polygon([tuple(p) for p in on], fill=fill)
+        blur = 0.0035 * (4.6 / z) ** 2 / step / 2
+        where, shades = (_soft(torch.from_numpy(np.asarray(i, np.float32) / 255), blur) for i in (alpha, shade))
+        ambient, lit = _green(shades / where.clamp(min=0.05), conifer, rng)
+        c.paint(where, 0.75 * ambient, lit, z, focal, 4 / z)
+
+
+def _twig(rng: np.random.Generator, conifer: bool) -> list[tuple[Array, int]]:
+    """The leaves of a twig from where it begins at 0, metres, each with its shade."""
+    angle, long, tone = rng.normal(0, 0.8), rng.uniform(0.35, 0.9), rng.uniform(70, 190)
+    nodes = int(long * (60 if conifer else 22))
+    s = np.linspace(0, 1, nodes)
+    spine = long * np.stack([s * np.sin(angle), -s * np.cos(angle) - 0.3 * s**2], -1)
+    along = np.gradient(spine, axis=0)
+    along /= np.linalg.norm(along, axis=1)[:, None]
+    p = np.linspace(0, 2 * np.pi, 9)[:-1]
+    outline = np.stack([0.5 - 0.5 * np.cos(p), (0.10 if conifer else 0.27) * np.sin(p) * (1.2 - 0.4 * np.cos(p))], -1)
+    leaves = []
+    for k in range(1, nodes):
+        for side in (-1, 1):
+            turn = np.arctan2(along[k, 1], along[k, 0]) + side * rng.uniform(0.5, 1.1)
+            size = (0.10 * (1.1 - s[k]) if conifer else 0.085) * rng.uniform(0.7, 1.2)
+            c, d = np.cos(turn), np.sin(turn)
+            shape = size * outline @ np.array([[c, d], [-d, c]]) * [1, rng.uniform(0.5, 1)] + spine[k]
+            leaves.append((shape, int(np.clip(tone * rng.uniform(0.6, 1.5), 20, 255))))
+    return leaves
 
 
 def ferns(c: Canvas, variant: int, focal: float, eye: float, horizon: float) -> None:

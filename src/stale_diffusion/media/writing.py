@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av import Codec
 from av.audio.frame import AudioFrame
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
@@ -31,6 +32,17 @@ LANES = ("touch", "smell", "taste")  # titles of the tracks that this program ad
 LAYOUTS = {1: "mono", 2: "stereo"}
 CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")  # of the old file
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4"}
+
+
+def missing_encoders() -> list[str]:
+    """The encoders a movie needs that this build of FFmpeg lacks."""
+    missing = []
+    for name in ("libx264", "flac", "subrip"):
+        try:
+            Codec(name, "w")
+        except ValueError:  # av's UnknownCodecError
+            missing.append(name)
+    return missing
 
 
 class MovieWriter:

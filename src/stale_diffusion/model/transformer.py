@@ -52,12 +52,12 @@ class Tokens(NamedTuple):
     Args:
         bits: (B, L, D) in {-1, +1}, any float or integer type.
         staleness: (B, L) in [0, 1]; 0 is given.
-        index: (L,) which tokens of the segment these are.
+        which: (L,) which tokens of the segment these are.
     """
 
     bits: Tensor
     staleness: Tensor
-    index: Tensor
+    which: Tensor
 
 
 def whole(bits: Tensor, staleness: Tensor) -> Tokens:
@@ -68,7 +68,7 @@ def whole(bits: Tensor, staleness: Tensor) -> Tokens:
 def fixed_vector(code_point: int, width: int) -> Tensor:
     """The non-learnable token of a character, (W,), norm sqrt(W), drawn from its code point (eq. 4)."""
     vector = torch.randn(width, generator=torch.Generator().manual_seed(code_point))
-    return vector * (width**0.5 / vector.norm())
+    return torch.mul(vector, width**0.5 / vector.norm())
 
 
 def attend(q_BHND: Tensor, k_BHND: Tensor, v_BHND: Tensor, mask_B11N: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ class Denoiser(nn.Module):
         self.score = nn.Linear(w, 1)
         self.crying_joy: Tensor
         self.register_buffer("crying_joy", fixed_vector(CRYING_JOY, w), persistent=False)
-        for port in self.write.values():  # before training the answer is the channel's own: what each bit says
+        for port in (p for p in self.write.values() if isinstance(p, Port)):  # before training the answer is the channel's own: what each bit says
             nn.init.zeros_(port.weight)
 
     def _embed(self, name: str, tokens: Tokens) -> Tensor:
@@ -158,7 +158,7 @@ class Denoiser(nn.Module):
         bits = self.read[key]((tokens.bits * rho_BL1).to(self.past.dtype))  # a bit counts for what it is worth
         waves = torch.pi * tokens.staleness.float()[..., None] * torch.arange(1, 9, device=bits.device) / 2
         staleness = self.read_staleness(torch.cat([waves.sin(), waves.cos()], -1).to(bits.dtype))
-        return torch.add(bits, staleness + self.place[key][tokens.index])
+        return torch.add(bits, staleness + self.place[key][tokens.which])
 
     def forward(
         self,

@@ -36,7 +36,7 @@ def read_model(source: str | Path | None = None) -> tuple[Denoiser, str]:
     if source is None:
         shipped = files("stale_diffusion") / SHIPPED
         if not shipped.is_file():
-            mend = "pip install --force-reinstall stale-diffusion, or train one: stale-diffusion train configs/tiny.toml"
+            mend = "Install it again, or train one: stale-diffusion train configs/tiny.toml"
             raise StaleError("This installation has no model in it.", f"{SHIPPED} is not in the package.", mend)
         return _from_bytes(shipped.read_bytes(), "The shipped model")
     path = Path(source)

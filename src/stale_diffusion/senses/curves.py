@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,5 +58,5 @@ class BlockCode:
     def decode(self, bits: Bits) -> NDArray[np.float64]:
         """Bits (..., D) -> (..., N) in [0, 1]."""
         edges = np.cumsum((0, *self.bits))
-        levels = np.stack([gray_decode(bits[..., a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)], -1)
+        levels = np.stack([gray_decode(bits[..., a:b]) for a, b in pairwise(edges)], -1)
         return np.asarray(np.clip((levels - self._zero) * self.step @ self._basis.T, 0, 1))

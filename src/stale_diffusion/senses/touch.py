@@ -36,7 +36,7 @@ def to_unit(values: Values) -> NDArray[np.float64]:
     pitch = (np.log(np.maximum(hertz, 1e-3)) - low) / (high - low)
     warmth = (celsius - TEMPERATURE[0]) / (TEMPERATURE[1] - TEMPERATURE[0])
     unit = np.stack([np.sqrt(np.maximum(seat, 0)), np.sqrt(np.maximum(back, 0)), pitch, warmth, wind / WIND[1]], -1)
-    return np.clip(unit, 0, 1)
+    return np.asarray(np.clip(unit, 0, 1))
 
 
 def from_unit(unit: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -50,7 +50,7 @@ def from_unit(unit: NDArray[np.float64]) -> NDArray[np.float32]:
 
 @final
 class Touch(Sense):
-    """(T, 5): seat_amplitude, back_amplitude [0, 1], frequency [20, 300] Hz, temperature [-10, 50] C, wind [0, 20] m/s."""
+    """(T, 5): seat and back amplitude [0, 1], frequency [20, 300] Hz, temperature [-10, 50] C, wind [0, 20] m/s."""
 
     name = "touch"
     unit = "1, 1, Hz, degC, m/s"

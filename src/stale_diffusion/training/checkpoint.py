@@ -76,7 +76,7 @@ def _whole(folder: Path) -> dict[str, Any] | None:
 
 def latest(run: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]], list[Path]] | None:
     """The newest whole checkpoint: its state, its tensors, and the damaged ones that were passed over."""
-    damaged = []
+    damaged: list[Path] = []
     for folder in reversed(_steps(run)):
         state = _whole(folder)
         if state is not None:

@@ -35,8 +35,8 @@ class Model:
 @dataclass(frozen=True)
 class Train:
     """Args: steps; batch: examples a step; rate: of Muon, AdamW's is a tenth of it; warmup: steps; average: length of
-    the weight average as a share of the run; save_minutes, log_steps; mix: {job: share} (training.data.JOBS); start: a
-    checkpoint folder to begin with ("" for none)."""
+    the weight average as a share of the run; save_minutes, log_steps; mix: {job: share} (training.data.JOBS); start: a model
+    file or a run's folder to begin with ("" for none)."""
 
     steps: int = 2000
     batch: int = 32
@@ -71,7 +71,8 @@ def _table(cls: type[Any], name: str, values: Any) -> Any:
     for key, value in values.items():
         if key not in known:
             raise StaleError(f"[{name}] does not know {key!r}.", f"It knows {', '.join(known)}.", usage=True)
-        wanted = {"int": int, "float": (int, float), "str": str}.get(str(known[key].type), dict)
+        kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+        wanted = kinds.get(str(known[key].type), (dict,))
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise StaleError(f"[{name}] {key} = {value!r} is not of type {known[key].type}.", usage=True)
     return cls(**values)

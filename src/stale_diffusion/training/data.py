@@ -36,7 +36,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
 }
 GROUP = 60  # sight.fine tokens of one moment
 _NO_PLOT = 0.1  # share of examples whose plot is hidden: guidance, and movies without a plot
-_ODD = 0.15  # share whose plot or one sense is another movie's: the label y = -1 of eq. 3
+_ODD = 0.25  # share whose plot or one sense is another movie's: the label y = -1 of eq. 3
 _STAYS = 0.6  # share of scenes with a past whose first token is given
 _FIRST = 0.3  # share of batches without a past, as at a movie's start
 
@@ -50,7 +50,8 @@ class Batch:
         truth: {stream: (B, L, D)} what `now` was.
         known: {stream: (B,)} whether an example has that stream; where not, its truth is noise.
         captions: (B,) plots; hidden ones are empty.
-        label: (B,) +1 where senses and plot belong together, -1 where not (eq. 3).
+        together: (B,) whether senses and plot are one clip's; bits of a mismatched clip teach nothing true.
+        label: (B,) y of eq. 3: what was counted of a clip, where it was; else +1 where together, -1 where not.
     """
 
     now: dict[str, Tokens]
@@ -58,6 +59,7 @@ class Batch:
     truth: dict[str, Tensor]
     known: dict[str, Tensor]
     captions: list[str]
+    together: Tensor
     label: Tensor
 
 
@@ -68,10 +70,12 @@ class Corpus:
         self.packed: list[dict[str, np.ndarray]] = []
         self.shapes: dict[str, tuple[int, int]] = {}
         self.captions: list[str] = []
+        self.labels: list[int | None] = []
         for e in examples:
             self.packed.append({name: np.packbits(b > 0, axis=-1) for name, b in e.bits.items()})
             self.shapes |= {name: (b.shape[1], b.shape[2]) for name, b in e.bits.items()}
             self.captions.append(e.caption)
+            self.labels.append(e.label)
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -143,7 +147,9 @@ class Sampler:
             past = {n: self._gather(chosen, n, [s - 1 for s in segment], i) for n, i in kept.items()}
         captions = ["" if rng.random() < _NO_PLOT else self.corpus.captions[i] for i in chosen]
         known = {n: torch.tensor([n in self.corpus.packed[i] for i in chosen]) for n in JOBS[job]}
-        label = self._mismatch(rng, truth, captions)
+        together = self._mismatch(rng, truth, captions)
+        counted = torch.tensor([float(self.corpus.labels[i] or 1) for i in chosen])
+        label = torch.where(together, counted, -1.0)
         staleness = _staleness(rng, truth, self.batch)
         now = {}
         for name, bits in truth.items():
@@ -154,27 +160,27 @@ class Sampler:
             now[name] = Tokens(corrupt(bits, t_BL[..., None], generator), t_BL, index[name])
         lacking = {n: (~known[n]).double()[:, None].repeat(1, len(index[n])) for n in past}
         before = {n: Tokens(corrupt(b, lacking[n][..., None], generator), lacking[n], index[n]) for n, b in past.items()}
-        return Batch(now, before, truth, known, captions, label)
+        return Batch(now, before, truth, known, captions, together, label)
 
     def _gather(self, chosen: np.ndarray, name: str, segments: list[int], index: Tensor) -> Tensor:
         rows = [self.corpus.bits(i, name, s)[index.numpy()] for i, s in zip(chosen, segments, strict=True)]
         return torch.from_numpy(np.stack(rows))
 
     def _mismatch(self, rng: np.random.Generator, truth: dict[str, Tensor], captions: list[str]) -> Tensor:
-        """Swap the plot or one sense of some examples with their neighbour's, in place; returns the label y."""
-        label = torch.ones(self.batch)
+        """Swap the plot or one sense of some examples with their neighbour's, in place; returns who was left whole."""
+        together = torch.ones(self.batch, dtype=torch.bool)
         originals = {name: bits.clone() for name, bits in truth.items()}
         said = list(captions)
         senses = sorted({name.split(".")[0] for name in truth})
         for b in np.flatnonzero(rng.random(self.batch) < _ODD):
             other, what = (b + 1) % self.batch, str(rng.choice(["plot", *senses]))
-            label[b] = -1
+            together[b] = False
             if what == "plot":
                 captions[b] = said[other]
             for name in truth:
                 if name.split(".")[0] == what:
                     truth[name][b] = originals[name][other]
-        return label
+        return together
 
 
 def _balanced(dreams: list[int], clips: list[int]) -> list[int]:

@@ -130,9 +130,10 @@ def fit_fine(blocks: Array, moving: NDArray[np.bool_]) -> ClassCode:
     energy = (blocks**2).sum(1)
     share = (blocks[:, moving] ** 2).sum(1) / np.maximum(energy, 1e-9)
     chosen = np.empty(len(blocks), np.int64)
+    columns = CLASSES // 4
     for i, rows in enumerate(np.array_split(np.argsort(energy), 4)):
-        for j, part in enumerate(np.array_split(rows[np.argsort(share[rows])], CLASSES // 4)):
-            chosen[part] = i * 4 + (j if i % 2 == 0 else CLASSES // 4 - 1 - j)  # a snake: Gray neighbours are alike
+        for j, part in enumerate(np.array_split(rows[np.argsort(share[rows])], columns)):
+            chosen[part] = columns * i + (j if i % 2 == 0 else columns - 1 - j)  # a snake: Gray neighbours are alike
     width = sight.FINE_BITS - (CLASSES - 1).bit_length()
     for turn in range(ROUNDS):
         fitted = [fit_class(blocks[chosen == c], width) for c in range(CLASSES)]

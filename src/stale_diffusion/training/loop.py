@@ -20,13 +20,14 @@ from stale_diffusion.hinge import cr_hinge, hinge
 from stale_diffusion.machine import fastest_type
 from stale_diffusion.model.plot import PlotEncoder
 from stale_diffusion.model.transformer import Denoiser, Shape, sizes_of
+from stale_diffusion.model.weights import read_model
 from stale_diffusion.streams import STREAMS
 from stale_diffusion.training import checkpoint
 from stale_diffusion.training.config import Config, Train
 from stale_diffusion.training.data import Batch, Corpus, Sampler
 
 STREAM_WEIGHT = {"scene": 4.0}  # few bits, and they decide all the others; the rest weigh 1
-SCORE_WEIGHT = 0.05  # of the clip score's hinge beside the bits': y-hat must not pull on the senses
+SCORE_WEIGHT = 0.2  # of the clip score's hinge beside the bits'
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def build(config: Config, corpus: Corpus) -> Denoiser:
 def losses(model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """The cr-hinge per bit, {stream: mean over wanted bits}; the hinge per clip (eq. 3); and y-hat (B,)."""
     margins, score_B = model(batch.now, batch.past, plot)
-    together_B11 = (batch.label > 0).float()[:, None, None]  # bits of a mismatched clip teach nothing true
+    together_B11 = batch.together.float()[:, None, None]
     out = {}
     for name, margin_BLD in margins.items():
         learnt_B11 = together_B11 * batch.known[name].float()[:, None, None]
@@ -156,11 +157,19 @@ def _restore(
         for name, value in tensors["average"].items():
             mean[name].copy_(value)
         return int(state["step"])
-    begun = checkpoint.latest(start) if start is not None else None
-    if begun is not None:  # streams that the older model did not know begin new
-        unknown = model.load_state_dict(begun[1]["average"], strict=False).unexpected_keys
-        if unknown:
-            raise StaleError(f"{start} reads what this training has no data of: {unknown[0]}.", mend="Add that data.")
-        for name, value in begun[1]["average"].items():
-            mean[name].copy_(value)
+    if start is not None:
+        _begin(model, mean, start)
     return 0
+
+
+def _begin(model: Denoiser, mean: dict[str, Tensor], start: Path) -> None:
+    """Take over the weights of another model, a file or a run; streams that it did not know begin new."""
+    older, _ = read_model(start)
+    sizes = [(m.shape.width, m.shape.depth, m.shape.heads) for m in (older, model)]
+    changed = [n for n, size in older.shape.streams.items() if tuple(model.shape.streams.get(n, ())) != tuple(size)]
+    if sizes[0] != sizes[1] or changed:
+        why = f"Its width, depth and heads are {sizes[0]}, the config's {sizes[1]}." if not changed else f"{changed[0]}"
+        raise StaleError(f"The model {start} has another shape.", why, "Write its [model] into the config.", usage=True)
+    model.load_state_dict(older.state_dict(), strict=False)
+    for name, value in older.state_dict().items():
+        mean[name].copy_(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -40,7 +41,7 @@ def prepare(data: Data, folder: Path, workers: int) -> list[Path]:
 
 def _may_ship(example: Example) -> bool:
     """Share-alike licences reach what is derived; such clips stay out of training."""
-    return "SA" not in str(example.meta.get("licence", "")).upper().replace("_", "-").split("-")
+    return not re.search(r"\bSA\b|share.?alike", str(example.meta.get("licence", "")).replace("_", "-"), re.IGNORECASE)
 
 
 def read(folders: list[Path]) -> Corpus:
