@@ -134,4 +134,6 @@ def test_ctrl_c_leaves_something_that_goes_on(model: Path, tmp_path: Path) -> No
     assert process.stderr is not None
     begun = [next(process.stderr) for _ in range(3)]
     process.kill()
-    assert any("going on with" in line for line in begun) and any("segment" in line and "segment 1/" not in line for line in begun)
+    assert any("going on with" in line for line in begun) and any(
+        "segment" in line and "segment 1/" not in line for line in begun
+    )

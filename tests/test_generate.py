@@ -1,5 +1,6 @@
 """The Generator: determinism, given senses, going on, lengths; on a small network with random weights."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,10 @@ def test_a_movie_goes_on_where_it_is(generator: Generator) -> None:
     bits = generator.generate("rain", 16, 3, 2).scene
     assert bits is not None
     segments = scene.decode(bits)
-    for before, after in zip(segments[:-1], segments[1:], strict=True):
+    for before, after in pairwise(segments):
         assert after.place == before.next
-        assert after.variant == before.variant or before.next != before.place
+        assert after.variant == before.variant
+        assert after.statics["hour"] == before.statics["hour"]
 
 
 def test_an_interrupted_movie_goes_on_to_the_same_end(generator: Generator) -> None:
@@ -111,6 +113,8 @@ def test_what_cannot_be_made_is_refused(generator: Generator, seconds: float, st
         generator.generate("rain", seconds, 1, steps)
 
 
-@pytest.mark.parametrize("plot", ["", " ", "雨が降る", "x" * 100_000, "it's raining in Ke$ha's garden; rm -rf / `true`"])
+@pytest.mark.parametrize(
+    "plot", ["", " ", "雨が降る", "x" * 100_000, "it's raining in Ke$ha's garden; rm -rf / `true`"]
+)
 def test_any_plot_is_a_plot(generator: Generator, plot: str) -> None:
     assert generator.generate(plot, 1, 1, 1).recipe.plot == plot  # type: ignore[union-attr]

@@ -27,7 +27,9 @@ def imports(path: Path) -> list[str]:
     found = []
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module] if node.module != "stale_diffusion" else [f"{node.module}.{a.name}" for a in node.names]
+            found += (
+                [node.module] if node.module != "stale_diffusion" else [f"{node.module}.{a.name}" for a in node.names]
+            )
         elif isinstance(node, ast.Import):
             found += [a.name for a in node.names]
     return found

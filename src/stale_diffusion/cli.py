@@ -159,9 +159,7 @@ def complete(
 
 
 @app.command()
-def inspect(
-    file: Path, as_json: Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")] = False
-) -> None:
+def inspect(file: Path, as_json: Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")] = False) -> None:
     """Show the tracks, units, durations and recipe of a movie."""
     from stale_diffusion import inspecting
 
@@ -180,7 +178,9 @@ def inspect(
 def export(
     file: Path,
     to: Annotated[Path, typer.Option("--to", help="The folder to write into.")],
-    formats: Annotated[str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt.")] = None,
+    formats: Annotated[
+        str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt.")
+    ] = None,
 ) -> None:
     """Write touch, smell and taste for haptic, scent and sensory-effect tools."""
     from stale_diffusion.formats.export import export as write

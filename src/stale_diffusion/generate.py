@@ -195,8 +195,6 @@ class Generator:
         denoise = self._denoiser(known, shapes, past, plot, guidance, {})
         for step in ancestral(denoise, pack(x), pack(start), steps, [generator]):
             out = {**known, **unpack(step.bits, shapes)}
-            if "scene" in out and past:
-                _force_place(out["scene"], past["scene"])
             yield (step.index, step.staleness, float(step.certainty[0])), out
 
     def _fine(
@@ -311,17 +309,10 @@ _PLACE_BITS = 4
 
 
 def _stay(x: Tensor, start: Tensor, past: Tensor) -> None:
-    """A movie goes on where it is: place, variant and hour of the segment before are given, in place."""
-    before = scene.decode(past.numpy())[0]
-    if before.next == before.place:
-        x[:, 0], start[:, 0] = past[:, 0], 0.0
-
-
-def _force_place(now: Tensor, past: Tensor) -> None:
-    """Where the segment before turned into another place, this one is that place, in place."""
-    before = scene.decode(past.numpy())[0]
-    if before.next != before.place:
-        now[:, 0, :_PLACE_BITS] = past[:, 1, :_PLACE_BITS]  # "next" is the first field of the second token
+    """A movie goes on where it is, in place: the first token (place, variant, hour) is given by the segment before,
+    its place being what that segment turned into."""
+    x[:, 0], start[:, 0] = past[:, 0], 0.0
+    x[:, 0, :_PLACE_BITS] = past[:, 1, :_PLACE_BITS]  # "next" is the first field of the second token
 
 
 def _given(movie: Movie, segments: int) -> dict[str, Bits]:

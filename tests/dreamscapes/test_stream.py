@@ -136,3 +136,13 @@ def test_the_water_moves_and_the_wood_stands() -> None:
     one, two = (PLACE.picture(stage, t, View.whole(160, 96)) for t in (1.0, 1.4))
     change = (one - two).abs().sum(-1)
     assert change[60:, 50:110].mean() > 2 * change[:25].mean()
+
+
+def test_water_that_has_flowed_a_thousand_metres_does_not_jump() -> None:
+    calm = scene(0.5)[1]
+    segments = [calm] * 230
+    stage = Stage(segments)
+    t = float(np.interp(1000, [0.28 * s + 1.7 * stage.integral("flow", s) for s in range(920)], np.arange(920)))
+    view = View.whole(160, 96)
+    before, at, after = (PLACE.picture(stage, t + dt, view) for dt in (-0.04, -0.0005, 0.0395))
+    assert (after - at).abs().mean() < 2 * (at - before).abs().mean() + 1e-4

@@ -89,7 +89,7 @@ def burst(rng: np.random.Generator, rate: int, seconds: float, low: float, high:
 
 
 def reverberate(dry: Sound, rate: int, seconds: float, wet: float, seed: int = 1, damping: float = 4000.0) -> Sound:
-    """Add the tail of a diffuse room, (N, 2) -> (N, 2): noise that falls by 60 dB in `seconds`, dark above `damping` Hz.
+    """Add the tail of a diffuse room, (N, 2) -> (N, 2): noise, down by 60 dB in `seconds`, dark above `damping` Hz.
 
     Ask for `seconds` more before the part that you need: the tail of what came before is in there.
     """

@@ -132,7 +132,7 @@ def _backdrop(m: Moment, u: Tensor, v: Tensor, pixel: float) -> Tensor:
 def _stars(u: Tensor, v: Tensor, m: Moment, pixel: float) -> Tensor:
     """Stars of many magnitudes, one at most in each cell of a fixed grid, (H, W, 3); they twinkle slowly."""
     cell = 0.042
-    x, y = torch.broadcast_tensors(u / cell, v / cell)
+    x, y = u / cell + 0 * v, v / cell + 0 * u
     cx, cy = torch.floor(x), torch.floor(y)
     h = torch.sin(cx * 127.1 + cy * 311.7 + m.seed) * 43758.5453
     h = h - torch.floor(h)
@@ -149,10 +149,15 @@ def _stars(u: Tensor, v: Tensor, m: Moment, pixel: float) -> Tensor:
     return 0.9 * bright[..., None] * tint
 
 
+def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """An image (1, C, H, W) at x to the right and y down in [-1, 1], (C, rows, columns), bilinear."""
+    grid = torch.stack(torch.broadcast_tensors(x, y), -1)[None]  # type: ignore[no-untyped-call]
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
 def _scene(m: Moment, u: Tensor, v: Tensor, clearing: Tensor, aspect: float, pixel: float) -> Tensor:
     """The clearing in the light of the moment, (H, W, 3)."""
-    grid = torch.stack(torch.broadcast_tensors(u / (aspect * MARGIN), -v / MARGIN), -1)[None]
-    c = F.grid_sample(clearing, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    c = _look(clearing, u / (aspect * MARGIN), -v / MARGIN)
     ambient = (0.55 * m.zenith + 0.45 * m.low) * 1.3
     swing = 0.22 * math.sin(9.3 * m.t + 2 * math.sin(2.9 * m.t))
     fire = m.power * 3.3 * ((1 - swing) * c[4] + (1 + swing) * c[5])
@@ -166,7 +171,9 @@ def _scene(m: Moment, u: Tensor, v: Tensor, clearing: Tensor, aspect: float, pix
     out = out + thick[..., None] * (mist - out)
     pulse = _noise((17, 128, 1.4), u * 1.1 + 0.03 * m.t, v * 1.6 - 0.05 * m.t)
     heat = c[6] * (0.55 + 0.3 * pulse + 0.5 * m.fire).clamp(0.05, 1.6) ** 2
-    return out * m.exposure + heat[..., None] * m.rgb(2.6, 0.42, 0.05) * (0.4 + 0.6 * m.exposure)
+    embers = heat[..., None] * m.rgb(2.6, 0.42, 0.05) * (0.4 + 0.6 * m.exposure)
+    whole: Tensor = out * m.exposure + embers
+    return whole
 
 
 def _flame_size(m: Moment) -> tuple[float, float]:
@@ -189,7 +196,7 @@ def _flames(m: Moment, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     metre = FIRE / FOCAL
     y = (v - (HORIZON - EYE / metre)) * metre - 0.06
     height, width = _flame_size(m)
-    shape = torch.broadcast_shapes(u.shape, v.shape)
+    shape = len(v), u.shape[1]
     radiance, cover = torch.zeros(*shape, 3, device=u.device), torch.zeros(shape, device=u.device)
     for k, (offset, scale, gain) in enumerate(((-0.2, 0.85, 0.7), (0.2, 0.8, 0.7), (0.0, 1.1, 0.9))):
         yn = y / (height * scale)

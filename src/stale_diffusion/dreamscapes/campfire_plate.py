@@ -145,7 +145,8 @@ def _leaves(s: Surface, u: Tensor, v: Tensor, z: float, seed: int, pixel: float,
     clumps = sample(texture(seed, 256, 1.7), x / 14, y / 9)
     fine = sample(texture(seed + 1, 512, 0.75), x / 2.6, y / (1.6 if pines else 2.6))
     fine = fine / (1 + (pixel * z / FOCAL / 0.03) ** 2)
-    bush = smoothstep(0.5 + 0.05 * z + 0.5 * clumps, 0.0, y) * 1.9
+    high = (0.5 + 0.05 * z + 0.5 * clumps).clamp(min=0.05)
+    bush = smoothstep(1, 0, y / high) * 1.9
     gap = ((u - 0.3 * math.sin(seed)).abs() * 1.2).clamp(max=1.4) - 0.8 - 1.1 * (seed * 0.0618 % 1.0)
     crown = smoothstep(2.2, 6.0, y + 0.9 * clumps + 0.16 * z * gap) * 1.6
     alpha = smoothstep(0.75, 1.2, bush + crown + 0.42 * clumps + 0.55 * fine) * smoothstep(-0.05, 0.1, y)
@@ -165,9 +166,8 @@ def _stone(
     pixel: float,
 ) -> None:
     """A round stone: an ellipsoid with a rough skin."""
-    d = torch.stack(
-        torch.broadcast_tensors(u / FOCAL / size[0], (v - HORIZON) / FOCAL / size[1], torch.tensor(1 / size[2]))
-    )
+    one = torch.ones(len(v), u.shape[1])
+    d = torch.stack([u / FOCAL / size[0] * one, (v - HORIZON) / FOCAL / size[1] * one, one / size[2]])
     o = rgb(-c[0] / size[0], (EYE - c[1]) / size[1], -c[2] / size[2])[:, None, None]
     dd, od = (d * d).sum(0), (o * d).sum(0)
     miss = (o * o).sum(0) - od**2 / dd
@@ -277,21 +277,22 @@ def _build(u: Tensor, v: Tensor, variant: int, pixel: float) -> Tensor:
     posts += [(side * (x + 0.34 * k), z + 0.07 * k, 0.3, 1.4) for side, x, z in benches for k in range(6)]
     _shadows(s, u, v, posts)
     _hills(s, u, v, seed)
-    things = [(z, "trunk", (x, z, r, lean, i)) for i, (x, z, r, lean) in enumerate(trunks)]
-    things += [(z, "leaves", (z, seed + 20 + i)) for i, z in enumerate((30.0, 21.0, 15.0, 10.5))]
-    for z, kind, what in sorted(things, key=lambda thing: -thing[0]):
-        if kind == "trunk":
-            _trunk(s, u, v, what[0], z, what[2], what[3], int(what[4]), pixel, pines)
-        else:
-            _leaves(s, u, v, z, int(what[1]), pixel, pines)
+    veils = [(z, seed + 20 + i) for i, z in enumerate((30.0, 21.0, 15.0, 10.5))]
+    for z in sorted({*(z for z, _ in veils), *(trunk[1] for trunk in trunks)}, reverse=True):
+        for i, (x, far, r, lean) in enumerate(trunks):
+            if far == z:
+                _trunk(s, u, v, x, z, r, lean, i, pixel, pines)
+        for far, leaf in veils:
+            if far == z:
+                _leaves(s, u, v, z, leaf, pixel, pines)
     for a, w, h in sorted(stones, key=lambda stone: -math.sin(stone[0])):
         if math.sin(a) > 0:
             _stone(
                 s, u, v, (0.74 * math.cos(a), 0.3 * w * h, FIRE + 0.74 * math.sin(a)), (w, w * h, w), int(a * 50), pixel
             )
     for side, x, z in benches:
-        near, far = np.array([side * x, 0.12, z]), np.array([side * (x + 1.7), 0.12, z + 0.35])
-        _log(s, u, v, near, far, 0.14, 3 + side, pixel)
+        here, there = np.array([side * x, 0.12, z]), np.array([side * (x + 1.7), 0.12, z + 0.35])
+        _log(s, u, v, here, there, 0.14, 3 + side, pixel)
     for i, k in enumerate(logs):
         angle = 2 * np.pi * (i + 0.5 * k[0]) / len(logs)
         foot = np.array([0.6 * math.cos(angle), 0.05, FIRE + 0.55 * math.sin(angle)])

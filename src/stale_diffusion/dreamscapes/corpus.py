@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -41,13 +42,17 @@ def draw(rng: np.random.Generator, segments: int, name: str | None = None) -> tu
 
 
 def _turn(rng: np.random.Generator, segments: int, first: str) -> tuple[list[Segment], str]:
+    """A scene whose place turns into another; hour and variant stay, and the second's curves are there as it comes."""
     second = str(rng.choice([n for n in BUILT if n != first]))
     at = int(rng.integers(1, segments))  # segments of the first place; its last one turns
     before, after = place(first).draw(rng, at), place(second).draw(rng, segments - at)
-    ramp = 0.5 - 0.5 * np.cos(np.pi * np.clip((np.arange(16) + 0.5) / 16, 0, 1))
     last = before[-1]
-    curves = {**last.curves, "mix": scene.fit_curve(ramp)}
-    before[-1] = Segment(last.place, second, last.variant, last.statics, curves, last.events)
+    hour = {"hour": last.statics["hour"]}
+    after = [replace(s, variant=last.variant, statics={**s.statics, **hour}) for s in after]
+    ramp = scene.fit_curve(0.5 - 0.5 * np.cos(np.pi * (np.arange(16) + 0.5) / 16))
+    start = np.zeros(1)
+    coming = {n: scene.fit_curve(np.full(16, scene.read_curve(c, start)[0])) for n, c in after[0].curves.items()}
+    before[-1] = replace(last, next=second, curves={**coming, **last.curves, "mix": ramp})
     captions = place(first).caption(before, rng), place(second).caption(after, rng)
     return before + after, str(rng.choice(_THEN)).format(*captions)
 
@@ -105,5 +110,3 @@ def write_corpus(
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(one, shards)
-
-

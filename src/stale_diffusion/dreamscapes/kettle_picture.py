@@ -138,10 +138,12 @@ def _moment(stage: Stage, t: float, jet: float, pours: tuple[tuple[float, float]
     )
     zoom = 1.02 + 0.14 * (static["focal"] - 0.4) + 0.015 * math.sin(0.06 * t)
     lights = (torch.tensor(c, dtype=torch.float32, device=device) for c in (sky, beam * light**1.3, lamp))
-    segment, levels = stage.segment(t), (stage.value(name, t) for name in ("steam", "flow", "fire", "rain"))
+    segment = stage.segment(t)
+    sky_light, beam_light, lamp_light = lights
+    steam, full, fire, rain = (stage.value(name, t) for name in ("steam", "flow", "fire", "rain"))
     night = min(max((-0.05 - height) / 0.25, 0.0), 1.0)
-    return Moment(t, layout(segment.variant), *levels, *lights, exposure, night, jet, pours, segment.variant >= 32768,
-                  shift, zoom, device)  # fmt: skip
+    return Moment(t, layout(segment.variant), steam, full, fire, rain, sky_light, beam_light, lamp_light, exposure,
+                  night, jet, pours, segment.variant >= 32768, shift, zoom, device)  # fmt: skip
 
 
 def _noise(kind: tuple[int, int, float], x: Tensor, y: Tensor) -> Tensor:
@@ -149,35 +151,45 @@ def _noise(kind: tuple[int, int, float], x: Tensor, y: Tensor) -> Tensor:
     return sample(texture(*kind, device=str(x.device)), x, y)
 
 
+def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """An image (1, C, H, W) at x to the right and y down in [-1, 1], (C, rows, columns), bilinear."""
+    grid = torch.stack(torch.broadcast_tensors(x, y), -1)[None]  # type: ignore[no-untyped-call]
+    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
 def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, world: Tensor, aspect: float) -> Tensor:
     """The room in the light of the moment with the world behind the glass, (H, W, 3)."""
-    grid = torch.stack(torch.broadcast_tensors(u / (aspect * MARGIN), -v / MARGIN), -1)[None]
-    c = F.grid_sample(still, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    c = _look(still, u / (aspect * MARGIN), -v / MARGIN)
     light = torch.stack([m.sky, m.sun, m.lamp])  # (3 lights, 3 colours)
-    room = (c[:9].unflatten(0, (3, 3)) * light[..., None, None]).sum(0)
-    streaks = 0.0
+    room = (c[:9].reshape(3, 3, *c.shape[1:]) * light[..., None, None]).sum(0)
+    streaks = torch.zeros((), device=m.device)
     if m.rain > 0.02:
         run = _noise((67, 256, 2.2), u * 0.5, v * 0.22 + 0.05 * m.t)
         streaks = 0.16 * m.rain * run + 0.10 * m.rain * _noise((68, 256, 2.0), u * 1.1, v * 0.4 + 0.11 * m.t)
-    far = torch.stack(torch.broadcast_tensors((u + 0.1 * streaks) / 2.2, -(v + 0.2 * streaks) / 1.25), -1)[None]
-    out = F.grid_sample(world, far, mode="bilinear", padding_mode="border", align_corners=False)[0] * (1 + streaks)
-    return (room + c[9] * out).permute(1, 2, 0) * m.exposure
+    out = room + c[9] * _look(world, (u + 0.1 * streaks) / 2.2, -(v + 0.2 * streaks) / 1.25) * (1 + streaks)
+    return out.permute(1, 2, 0) * m.exposure
+
+
+def _cup_box(view: View, m: Moment) -> tuple[slice, slice]:
+    """The rows and columns of the view that hold the cup and what is above it."""
+    (left, low), (right, _) = (project(m.k.cup[0] + side * 0.06, 0, m.k.cup[1]) for side in (-1, 1))
+    columns = (round(((x - m.shift[0]) * m.zoom + view.aspect) / view.pixel) for x in (left, right))
+    bottom = round((1 - (low - m.shift[1]) * m.zoom) / view.pixel) - view.top
+    first, last = (min(max(x, 0), view.width) for x in columns)
+    return slice(0, min(max(bottom, 0), view.rows)), slice(first, last)
 
 
 def _coffee(out: Tensor, view: View, m: Moment, still: Tensor) -> None:
     """The coffee in the cup, with the window on its skin and rings where it is poured, and the stream, in place."""
     k = m.k
     y = 0.058 + 0.022 * m.full
-    (left, low), (right, _) = project(k.cup[0] - 0.06, 0, k.cup[1]), project(k.cup[0] + 0.06, 0, k.cup[1])
-    columns = [round(((x - m.shift[0]) * m.zoom + view.aspect) / view.pixel) for x in (left, right)]
-    rows = [round((1 - (x - m.shift[1]) * m.zoom) / view.pixel) - view.top for x in (1.4, low)]
-    rows, columns = [min(max(x, 0), view.rows) for x in rows], [min(max(x, 0), view.width) for x in columns]
-    if rows[0] >= rows[1] or columns[0] >= columns[1]:
+    rows, columns = _cup_box(view, m)
+    patch = out[rows, columns]
+    if not patch.numel():
         return
-    u = view.u[:, columns[0] : columns[1]] / m.zoom + m.shift[0]
-    v = view.v[rows[0] : rows[1]] / m.zoom + m.shift[1]
-    grid = torch.stack(torch.broadcast_tensors(u / (view.aspect * MARGIN), -v / MARGIN), -1)[None]
-    bowl = F.grid_sample(still[:, 10:], grid, mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
+    u = view.u[:, columns] / m.zoom + m.shift[0]
+    v = view.v[rows] / m.zoom + m.shift[1]
+    bowl = _look(still[:, 10:], u / (view.aspect * MARGIN), -v / MARGIN)[0]
     s = (EYE[1] - y) * FOCAL / (HORIZON - v).clamp(min=0.05)
     x, z = u * s / FOCAL - k.cup[0], s + EYE[2] - k.cup[1]
     r = torch.sqrt(x**2 + z**2)
@@ -197,7 +209,6 @@ def _coffee(out: Tensor, view: View, m: Moment, still: Tensor) -> None:
         + facing[..., None] * (m.sky + 0.15 * m.lamp)
         + 0.25 * rim * m.rgb(0.10, 0.04, 0.012) * ambient
     )
-    patch = out[rows[0] : rows[1], columns[0] : columns[1]]
     patch += skin[..., None] * (light * m.exposure - patch)
     for since, seconds in m.pours:
         _stream(patch, u, v, m, bowl, y, since, seconds, view.pixel)

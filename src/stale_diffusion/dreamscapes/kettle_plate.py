@@ -165,14 +165,11 @@ def _cup(p: Tensor, k: Layout) -> Tensor:
 
 def _panes(x: Tensor, y: Tensor, k: Layout, soft: Tensor | float) -> Tensor:
     """How much of the window's glass is at (x, y) of its plane, blurred over `soft` metres."""
-    across = smoothstep(k.left, k.left + 1e-3 + soft, x + soft / 2) * smoothstep(
-        k.right + 1e-3 + soft, k.right, x + soft / 2
-    )
-    up = smoothstep(0.02, 0.021 + soft, y + soft / 2) * smoothstep(1.31 + soft, 1.3, y + soft / 2)
-    middle = (k.left + k.right) / 2
-    bar = smoothstep(0.022 + soft / 2, 0.018 - soft / 2, (x - middle).abs()) + smoothstep(
-        0.018 + soft / 2, 0.012 - soft / 2, (y - 0.42).abs()
-    )
+    u, v, wide = x + soft / 2, y + soft / 2, soft + 1e-3
+    across = smoothstep(0, 1, (u - k.left) / wide) * smoothstep(1, 0, (u - k.right) / wide)
+    up = smoothstep(0, 1, (v - 0.02) / wide) * smoothstep(1, 0, (v - 1.3) / (soft + 0.01))
+    post = smoothstep(1, 0, ((x - (k.left + k.right) / 2).abs() - 0.018 + soft / 2) / (soft + 0.004))
+    bar = post + smoothstep(1, 0, ((y - 0.42).abs() - 0.012 + soft / 2) / (soft + 0.006))
     return across * up * (1 - bar.clamp(0, 1) * (0.035 / (0.035 + soft)))
 
 
@@ -367,7 +364,7 @@ def _wall(u: Tensor, v: Tensor, k: Layout) -> tuple[Tensor, Tensor]:
     for side, at in ((1, k.left), (-1, k.right)):
         into = (x - at) * side
         fold = sample(texture(64, 256, 2.0), (0 * x + 0.4 * side)[None], (y * 0.25)[None])[0]
-        hang = smoothstep(0.16 + 0.05 * fold, 0.10 + 0.05 * fold, into) * smoothstep(-0.22, -0.17, into)
+        hang = smoothstep(0.16, 0.10, into - 0.05 * fold) * smoothstep(-0.22, -0.17, into)
         pleat = (0.62 + 0.22 * sample(texture(65, 256, 1.8), (x * 1.5)[None], (y * 0.05 + 0.3)[None])[0]).clamp(
             0.12, 1.2
         )

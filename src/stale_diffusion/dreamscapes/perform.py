@@ -62,9 +62,7 @@ def _weights(stage: Stage, name: str, t: NDArray[np.float64]) -> NDArray[np.floa
     return np.asarray(here * (1 - mix) + there * mix)
 
 
-def _blend(
-    stage: Stage, t: NDArray[np.float64], lane: Callable[[Place], NDArray[np.float64]]
-) -> NDArray[np.float64]:
+def _blend(stage: Stage, t: NDArray[np.float64], lane: Callable[[Place], NDArray[np.float64]]) -> NDArray[np.float64]:
     names = _cast(stage, float(t[0]), float(t[-1]) + 1e-6)
     if len(names) == 1:
         return lane(place(names[0]))

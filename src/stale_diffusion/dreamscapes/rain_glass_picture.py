@@ -188,7 +188,7 @@ def _through_film(stage: Stage, t: float, far: Tensor, view: View) -> Tensor:
     film = max(0.0, stage.value("rain", t) - 0.35)
     if film == 0:
         return F.interpolate(far[None], (view.height, view.width), mode="bilinear", align_corners=False)[0]
-    down = 0.1 * t + 0.25 * stage.integral("rain", t)
+    down = (0.1 * t + 0.25 * stage.integral("rain", t)) % 100
     wave, ripple = texture(44, 256, 1.7, 3.0), texture(45, 256, 1.5, 4.0)
     a = sample(wave, view.u * 0.30, view.v * 0.10 + 0.6 * down)
     b = sample(ripple, view.u * 0.7 + 0.03 * a, view.v * 0.22 + down)

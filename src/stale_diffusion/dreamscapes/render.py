@@ -65,8 +65,8 @@ def _card(names: tuple[str, ...], count: int, seed: int, size: tuple[int, int], 
     hours = f"{count * CLIP_SECONDS / 3600:g}"
     return f"""# Dreamscapes: {count * len(names)} five-sense movies
 
-Rendered by stale-diffusion {VERSION}: {count} clips of {CLIP_SECONDS} s each of {", ".join(names)}; {size[0]}x{size[1]},
-{fps} frames a second, seeds {seed} to {seed + count - 1}. Licence: CC0-1.0.
+Rendered by stale-diffusion {VERSION}: {count} clips of {CLIP_SECONDS} s each of {", ".join(names)};
+{size[0]}x{size[1]}, {fps} frames a second, seeds {seed} to {seed + count - 1}. Licence: CC0-1.0.
 
 - Picture and sound are rendered from the scene (attached in recipe.json, "scene": 25 tokens of 32 bits for 4 s).
 - Touch, smell and taste are computed from the same events: exact ground truth, marked "derived", in timeline.json.

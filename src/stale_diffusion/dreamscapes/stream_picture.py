@@ -55,7 +55,7 @@ def _water(
     """The light of the pixels of water, (3, N)."""
     h, w = picture.shape[1:]
     flow = stage.value("flow", t)
-    way = 0.28 * t + 1.7 * stage.integral("flow", t)
+    way = (0.28 * t + 1.7 * stage.integral("flow", t)) % 1000  # a whole number of tiles at every scale below
     x, z = land.across, land.along
     calm, near = 0.30 + 0.75 * flow, (4.0 / (z + 4.0)) ** 2
     big, fine = texture(84, 512, 2.1, 5.0), texture(85, 512, 2.3, 9.0)
@@ -63,7 +63,7 @@ def _water(
     a = _look(x * 0.30 + 0.05 * warp, (z + way) * 0.22, big)
     a2 = _look(x * 0.30 + 0.05 * warp + 0.004, (z + way) * 0.22 + 0.004, big)
     b = _look(x * 0.75 + 0.04 * a, (z + 1.25 * way) * 0.62, fine)
-    b2 = _look(x * 0.8 + 0.04 * a - 0.5, (z + 0.8 * way) * 0.7 + 0.13 * t, fine)
+    b2 = _look(x * 0.8 + 0.04 * a - 0.5, (z + 0.8 * way) * 0.7 + 0.13 * (t % 100), fine)
     tilt_z = calm * (0.55 * a * (8 / (z + 8)) + near * (0.5 * b + 0.3 * b2))
     tilt_x = calm * (4.0 * (a2 - a) + near * (0.35 * b - 0.3 * b2))
     burst = torch.zeros_like(x)
@@ -156,8 +156,8 @@ def _sway(stage: Stage, t: float, gx: Tensor, gy: Tensor, loose: Tensor, much: f
     """How far leaves and plants have moved in the wind, (rows, W), pixels."""
     phase = 0.5 * t + 2.2 * stage.integral("wind", t)
     coarse = F.interpolate(torch.stack([gx, gy])[None], scale_factor=0.25, mode="bilinear", align_corners=False)[0]
-    gust = sample(texture(88, 256, 1.8, 2.0), coarse[0] * 0.2 - 0.06 * phase, coarse[1] * 0.2)
-    flutter = sample(texture(89, 256, 1.2, 6.0), coarse[0] * 0.9, coarse[1] * 0.9 + 0.11 * phase)
+    gust = sample(texture(88, 256, 1.8, 2.0), coarse[0] * 0.2 - 0.06 * (phase % 100), coarse[1] * 0.2)
+    flutter = sample(texture(89, 256, 1.2, 6.0), coarse[0] * 0.9, coarse[1] * 0.9 + 0.11 * (phase % 100))
     wave = (0.0060 * (gust + 0.6 * float(np.sin(phase))) + 0.0035 * flutter)[None, None]
     grid = torch.stack([gx, gy], -1)[None]
     mask = F.grid_sample(loose[None, None], grid, mode="bilinear", align_corners=False)[0, 0]

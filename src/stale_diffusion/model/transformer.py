@@ -140,7 +140,8 @@ class Denoiser(nn.Module):
         sizes = shape.streams
         self.read = nn.ModuleDict({names[s]: Port(k, d, w, bias=False) for s, (_, d, k) in sizes.items()})
         self.write = nn.ModuleDict({names[s]: Port(k, w, d, bias=True) for s, (_, d, k) in sizes.items()})
-        self.place = nn.ParameterDict({names[s]: nn.Parameter(torch.randn(n, w) * 0.3) for s, (n, *_) in sizes.items()})
+        places = {names[s]: nn.Parameter(torch.randn(n, w) * 0.3) for s, (n, *_) in sizes.items()}
+        self.place = nn.ParameterDict(places)
         self.past = nn.Parameter(torch.randn(w) * 0.3)
         self.read_staleness = nn.Sequential(nn.Linear(16, w), nn.SiLU(), nn.Linear(w, w))
         self.read_plot = nn.Linear(DIMENSIONS, w)
@@ -149,8 +150,8 @@ class Denoiser(nn.Module):
         self.score = nn.Linear(w, 1)
         self.crying_joy: Tensor
         self.register_buffer("crying_joy", fixed_vector(CRYING_JOY, w), persistent=False)
-        for port in (p for p in self.write.values() if isinstance(p, Port)):  # before training the answer is the channel's own: what each bit says
-            nn.init.zeros_(port.weight)
+        for name in names.values():  # before training the answer is the channel's own: what each bit says
+            nn.init.zeros_(self.write[name].get_parameter("weight"))
 
     def _embed(self, name: str, tokens: Tokens) -> Tensor:
         key = self._names[name]

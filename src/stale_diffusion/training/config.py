@@ -35,8 +35,8 @@ class Model:
 @dataclass(frozen=True)
 class Train:
     """Args: steps; batch: examples a step; rate: of Muon, AdamW's is a tenth of it; warmup: steps; average: length of
-    the weight average as a share of the run; save_minutes, log_steps; mix: {job: share} (training.data.JOBS); start: a model
-    file or a run's folder to begin with ("" for none)."""
+    the weight average as a share of the run; save_minutes, log_steps; mix: {job: share} (training.data.JOBS); start: a
+    model file or a run's folder to begin with ("" for none)."""
 
     steps: int = 2000
     batch: int = 32

@@ -62,6 +62,14 @@ class Batch:
     together: Tensor
     label: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device."""
+        now, past = (
+            {n: Tokens(*(part.to(device) for part in t)) for n, t in tokens.items()} for tokens in (self.now, self.past)
+        )
+        truth, known = ({n: t.to(device) for n, t in parts.items()} for parts in (self.truth, self.known))
+        return Batch(now, past, truth, known, self.captions, self.together.to(device), self.label.to(device))
+
 
 class Corpus:
     """Examples in memory, bits packed eight to the byte."""
@@ -93,6 +101,7 @@ class Corpus:
 
     def clips(self) -> list[int]:
         """The examples without a scene that have something to go by and something to learn."""
+
         def useful(bits: dict[str, np.ndarray]) -> bool:
             return any(n in bits for n in SENSED) and any(n in bits for n in ("touch.vibration", "smell"))
 
@@ -159,7 +168,9 @@ class Sampler:
             t_BL[~known[name]] = 1.0
             now[name] = Tokens(corrupt(bits, t_BL[..., None], generator), t_BL, index[name])
         lacking = {n: (~known[n]).double()[:, None].repeat(1, len(index[n])) for n in past}
-        before = {n: Tokens(corrupt(b, lacking[n][..., None], generator), lacking[n], index[n]) for n, b in past.items()}
+        before = {
+            n: Tokens(corrupt(b, lacking[n][..., None], generator), lacking[n], index[n]) for n, b in past.items()
+        }
         return Batch(now, before, truth, known, captions, together, label)
 
     def _gather(self, chosen: np.ndarray, name: str, segments: list[int], index: Tensor) -> Tensor:

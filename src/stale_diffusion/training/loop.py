@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -84,11 +85,35 @@ def optimizers(model: Denoiser, train: Train) -> dict[str, torch.optim.Optimizer
 
 
 def _average(mean: dict[str, Tensor], model: nn.Module, step: int, length: float) -> None:
-    """Power-function average of the weights (EDM2, Karras 2024, eq. 123-127), in place: beta = (1 - 1/t)^(gamma + 1)."""
+    """Power-function average of the weights (EDM2, eq. 123-127), in place: beta = (1 - 1/t)^(1 + gamma)."""
     gamma = 1 / length - 1  # about the gamma whose averaging length is `length` of the run so far
     beta = (1 - 1 / (step + 1)) ** (gamma + 1)
     for name, p in model.state_dict().items():
         mean[name].lerp_(p.float(), 1 - beta)
+
+
+def _learn(
+    model: Denoiser,
+    batch: Batch,
+    plot: tuple[Tensor, Tensor],
+    opts: dict[str, torch.optim.Optimizer],
+    rates: list[float],
+) -> tuple[dict[str, float], float]:
+    """One step of gradient descent; the losses by stream, and the share of clips whose label y-hat has the sign of."""
+    for opt, rate in zip(opts.values(), rates, strict=True):
+        opt.param_groups[0]["lr"] = rate
+        opt.zero_grad(set_to_none=True)
+    kind = batch.label.device.type
+    dtype = fastest_type(kind)
+    with torch.autocast(kind, dtype, enabled=dtype != torch.float32):
+        by_stream, score_loss, score_B = losses(model, batch, plot)
+    bits_loss = torch.stack([STREAM_WEIGHT.get(name, 1.0) * loss for name, loss in by_stream.items()]).sum()
+    torch.autograd.backward(bits_loss + SCORE_WEIGHT * score_loss)
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for opt in opts.values():
+        opt.step()
+    right = ((score_B * batch.label) > 0).float().mean()
+    return {name: loss.item() for name, loss in by_stream.items()}, right.item()
 
 
 def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool]) -> Iterator[Progress]:
@@ -98,56 +123,48 @@ def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool
         stopping: asked after each step; once true, a last checkpoint is written and the run ends.
     """
     t = config.train
-    model = build(config, corpus)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = build(config, corpus).to(device)
     opts = optimizers(model, t)
     mean = {name: p.detach().clone().float() for name, p in model.state_dict().items()}
     first = _restore(run, model, mean, opts, Path(t.start) if t.start else None)
-    sampler, encode, dtype = Sampler(corpus, t.mix, t.batch, t.seed), PlotEncoder(), fastest_type()
+    sampler, encode = Sampler(corpus, t.mix, t.batch, t.seed), PlotEncoder()
     started = saved_at = time.monotonic()
-    seen: dict[str, list[float]] = {}
-    right: list[float] = []
+    seen: list[tuple[dict[str, float], float]] = []
     for step in range(first, t.steps):
-        batch = sampler(step)
-        for opt in opts.values():
-            base = t.rate if isinstance(opt, torch.optim.Muon) else t.rate / 10
-            opt.param_groups[0]["lr"] = base * rate_at(step, t)
-            opt.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            by_stream, score_loss, score_B = losses(model, batch, encode(batch.captions))
-        bits_loss = torch.stack([STREAM_WEIGHT.get(name, 1.0) * loss for name, loss in by_stream.items()]).sum()
-        (bits_loss + SCORE_WEIGHT * score_loss).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for opt in opts.values():
-            opt.step()
+        batch = sampler(step).to(device)
+        vectors, mask = encode(batch.captions)
+        share = rate_at(step, t)
+        seen.append(
+            _learn(model, batch, (vectors.to(device), mask.to(device)), opts, [share * t.rate, share * t.rate / 10])
+        )
         _average(mean, model, step, t.average)
-        for name, loss in by_stream.items():
-            seen.setdefault(name, []).append(loss.item())
-        right.append(((score_B * batch.label) > 0).float().mean().item())
         last = step + 1 == t.steps or stopping()
         saved = None
         if last or time.monotonic() - saved_at > 60 * t.save_minutes:
             saved = _save(config, run, step + 1, model, mean, opts)
             saved_at = time.monotonic()
         if saved or (step + 1) % t.log_steps == 0:
-            means = {name: sum(v) / len(v) for name, v in seen.items()}
-            total = sum(means.values()) / len(means)
-            seconds = time.monotonic() - started
-            yield Progress(step + 1, t.steps, total, means, sum(right) / len(right), seconds, saved)
-            seen, right = {}, []
+            yield _progress(step + 1, t.steps, seen, time.monotonic() - started, saved)
+            seen = []
         if last:
             return
 
 
-def _save(
-    config: Config, run: Path, step: int, model: Denoiser, mean: dict[str, Tensor], opts: dict[str, Any]
-) -> Path:
+def _progress(
+    step: int, steps: int, seen: list[tuple[dict[str, float], float]], seconds: float, saved: Path | None
+) -> Progress:
+    names = list(dict.fromkeys(name for by_stream, _ in seen for name in by_stream))
+    means = {n: fmean(by_stream[n] for by_stream, _ in seen if n in by_stream) for n in names}
+    return Progress(step, steps, fmean(means.values()), means, fmean(right for _, right in seen), seconds, saved)
+
+
+def _save(config: Config, run: Path, step: int, model: Denoiser, mean: dict[str, Tensor], opts: dict[str, Any]) -> Path:
     groups = {"model": model.state_dict(), "average": mean, "optimizer": checkpoint.flatten(opts)}
     return checkpoint.save(run, step, groups, {"config": config.to_json(), "shape": model.shape.to_json()})
 
 
-def _restore(
-    run: Path, model: Denoiser, mean: dict[str, Tensor], opts: dict[str, Any], start: Path | None
-) -> int:
+def _restore(run: Path, model: Denoiser, mean: dict[str, Tensor], opts: dict[str, Any], start: Path | None) -> int:
     """Load the newest checkpoint of the run, or the weights to start from; returns the first step to do."""
     found = checkpoint.latest(run)
     if found is not None:
