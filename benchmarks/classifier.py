@@ -197,7 +197,8 @@ class Judge(nn.Module):
 
     def forward(self, x_MF: Tensor) -> Tensor:
         """Logits of the places, (M, P)."""
-        return torch.as_tensor(self.out(self.embed(x_MF)))
+        logits_MP: Tensor = self.out(self.embed(x_MF))
+        return logits_MP
 
     @torch.no_grad()
     def name(self, x_MF: Tensor) -> Tensor:
@@ -295,9 +296,8 @@ def two_sample(ours_MK: Tensor, true_MK: Tensor, folds: int = 5) -> tuple[float,
     x = torch.cat([ours_MK, true_MK]).double()
     y = torch.cat([torch.ones(len(ours_MK)), torch.zeros(len(true_MK))]).double()
     x = (x - x.mean(0)) / x.std(0).clamp(min=1e-6)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    fold = torch.empty(len(x), dtype=torch.long)
-    fold[order] = torch.arange(len(x)) % folds
+    generator = torch.Generator().manual_seed(0)
+    fold = torch.cat([torch.randperm(len(part), generator=generator) % folds for part in (ours_MK, true_MK)])
     right = torch.empty(len(x))
     for k in range(folds):
         w = _logistic(x[fold != k], y[fold != k])

@@ -5,7 +5,7 @@
 
 Every arm is the same small network on the same data, steps and seed; only the loss and its link differ. The schedule is
 linear: with a perfect network (`exact` in the table) it has the lowest bound at 64 steps, 2.397 bits; the square root
-has 2.404, the cosine 2.420. `bits` is the variational bound of the sampler, eta clamped; `invalid` is with a greedy last
+has 2.404, the cosine 2.420. `bits` is the variational bound of the sampler, eta clamped; `invalid` has a greedy last
 step, `invalid_drawn` without.
 Shapes: B samples, N = 20 bits, P = 5 phases.
 """

@@ -327,6 +327,16 @@ def thunder_figures(ours: Sequence[Dream], true: Sequence[Dream]) -> list[Figure
             Figure("thunder_delay_ks_p", p, "p", "> 0.05", "higher")]  # fmt: skip
 
 
+def score_figures(generator: Generator, true: Sequence[Dream]) -> list[Figure]:
+    """How often y-hat (eq. 4) of a true movie is higher with its own plot than with another place's; 0.5 is chance."""
+    right = []
+    for d, other in zip(true, [*true[1:], *true[:1]], strict=True):
+        bits = {"scene": d.scene} | {n: b for s in FELT for n, b in SENSES[s].encode(d.felt[s]).items()}
+        right.append(generator.score(bits, d.plot) > generator.score(bits, other.plot))
+    return [*with_error("score_prefers_its_plot", share(torch.tensor(right)), 1.0),
+            *beside("score_prefers_its_plot", ceiling=0.5)]  # fmt: skip
+
+
 def _packed(dreams: Sequence[Dream]) -> Tensor:
     """All bits of each segment's scene and felt senses as -1 and +1, (segments, bits)."""
     rows = []
@@ -410,8 +420,8 @@ def evaluate(generator: Generator, count: int, rendered: int) -> list[Figure]:
     figures += wording_figures(spoken, by_keywords(words), meant)
     for sense, found in right_places(judges, felt(spoken), [d.place for d in words]).items():
         figures += with_error(f"unseen_adherence_{sense}", ratio(found, right_true[sense]), 1.0)
-    figures += copying(ours, true, 4 * count)
-    _tell("distances to the training set")
+    figures += score_figures(generator, true) + copying(ours, true, 4 * count)
+    _tell("scores, and distances to the training set")
     if "hearing" not in generator.streams:  # a model that was trained on scenes alone
         return figures
     return figures + completed(generator, judges, max(1, rendered // 18) * len(BUILT))

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from stale_diffusion import recipe as recipes
-from stale_diffusion import scene
 from stale_diffusion.errors import StaleError
 from stale_diffusion.hinge import log_odds, probability
+from stale_diffusion.joins import join
 from stale_diffusion.machine import fastest_type
 from stale_diffusion.model.plot import PlotEncoder
 from stale_diffusion.model.transformer import Denoiser, Tokens, whole
@@ -259,7 +259,7 @@ class Generator:
         tracks = {}
         for name in FELT:
             sense = SENSES[name]
-            values = sense.decode({s.name: bits[s.name] for s in sense.streams})
+            values = join(name, sense.decode({s.name: bits[s.name] for s in sense.streams}))
             values = values[: max(1, round(seconds * sense.rate))]
             tracks[name] = Track(name, sense.rate, sense.channels, sense.unit, values, origin)  # type: ignore[arg-type]
         return Movie(seconds, None, tracks)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from stale_diffusion import scene
 from stale_diffusion.dreamscapes.corpus import draw
 from stale_diffusion.dreamscapes.perform import BUILT, lanes
+from stale_diffusion.joins import join
 from stale_diffusion.scene import Stage
 from stale_diffusion.senses import smell, taste, touch
 from stale_diffusion.senses.curves import BlockCode
@@ -47,12 +48,21 @@ def test_physical_touch_and_its_unit_form_are_inverse(unit: list[float]) -> None
     assert np.allclose(touch.to_unit(touch.from_unit(u)), u, atol=2e-3)
 
 
-def test_air_has_no_step_where_segments_meet() -> None:
+def test_generated_air_and_smell_have_no_step_where_segments_meet() -> None:
     values = np.zeros((512, 5))
     values[:, 2], values[:256, 3], values[256:, 3] = 60, 10, 20
+    assert np.abs(np.diff(join("touch", values)[:, 3])).max() < 0.9  # a quarter of a level, and the fade
+    notes = np.repeat([[0.2] * 24, [0.8] * 24], 8, 0)
+    assert np.abs(np.diff(join("smell", notes), axis=0)).max() < 0.4
+
+
+def test_half_seconds_of_vibration_agree_where_they_meet() -> None:
     sense = touch.Touch()
-    back = sense.decode(sense.encode(values))
-    assert np.abs(np.diff(back[:, 3])).max() < 0.5
+    quiet, loud = (sense.encode(np.tile([a, a, 60.0, 20.0, 0.0], (256, 1))) for a in (0.04, 0.36))
+    mixed = {n: b.copy() for n, b in quiet.items()}
+    mixed["touch.vibration"][:, 1::2] = loud["touch.vibration"][:, 1::2]
+    felt = np.sqrt(sense.decode(mixed)[:, 0])
+    assert np.abs(np.diff(felt)).max() < 0.25  # of a step of 0.4 between neighbours
 
 
 def test_a_shaker_is_driven_at_the_felt_frequency_without_a_click() -> None:

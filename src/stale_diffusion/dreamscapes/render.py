@@ -62,11 +62,12 @@ def render(name: str, folder: Path, hours: float, seed: int, size: tuple[int, in
 
 def _card(names: tuple[str, ...], count: int, seed: int, size: tuple[int, int], fps: Fraction) -> str:
     what = "all" if len(names) > 1 else f'"{names[0]}"'
+    frame = f"{size[0]}x{size[1]}"
     hours = f"{count * CLIP_SECONDS / 3600:g}"
     return f"""# Dreamscapes: {count * len(names)} five-sense movies
 
 Rendered by stale-diffusion {VERSION}: {count} clips of {CLIP_SECONDS} s each of {", ".join(names)};
-{size[0]}x{size[1]}, {fps} frames a second, seeds {seed} to {seed + count - 1}. Licence: CC0-1.0.
+{frame}, {fps} frames a second, seeds {seed} to {seed + count - 1}. Licence: CC0-1.0.
 
 - Picture and sound are rendered from the scene (attached in recipe.json, "scene": 25 tokens of 32 bits for 4 s).
 - Touch, smell and taste are computed from the same events: exact ground truth, marked "derived", in timeline.json.
@@ -74,5 +75,5 @@ Rendered by stale-diffusion {VERSION}: {count} clips of {CLIP_SECONDS} s each of
 
 Made again, bit for bit on the same machine and versions, by
 
-    stale-diffusion dreamscapes render {what} --seed {seed} --hours {hours} --size {size[0]}x{size[1]} --fps {float(fps):g}
+    stale-diffusion dreamscapes render {what} --seed {seed} --hours {hours} --size {frame} --fps {float(fps):g}
 """

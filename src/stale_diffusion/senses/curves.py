@@ -26,12 +26,15 @@ class BlockCode:
     Args:
         samples: N.
         bits: bits of each coefficient, (K,), lowest frequency first; K <= N.
-        step: the distance of two levels, in units of the samples; level 0 of the first coefficient is silence.
+        step: the distance of two levels, in units of the samples.
+        floor: the level of the first coefficient that means zero; those below it are for lapped blocks, whose mean may
+            swing a little below what they hold.
     """
 
     samples: int
     bits: tuple[int, ...]
     step: float
+    floor: int = 0
 
     @property
     def width(self) -> int:
@@ -46,17 +49,25 @@ class BlockCode:
 
     @cached_property
     def _zero(self) -> NDArray[np.int64]:
-        """The level that means zero: the lowest for the mean of a curve in [0, 1], the middle for the rest."""
-        return np.array([0, *(2 ** (b - 1) for b in self.bits[1:])])
+        """The level that means zero: `floor` for the mean of a curve in [0, 1], the middle for the rest."""
+        return np.array([self.floor, *(2 ** (b - 1) for b in self.bits[1:])])
 
     def encode(self, blocks: NDArray[np.float64]) -> Bits:
         """(..., N) in [0, 1] -> bits (..., D)."""
-        levels = np.rint(blocks @ self._basis / self.step).astype(np.int64) + self._zero
-        parts = [gray_encode(np.clip(levels[..., k], 0, 2**b - 1), b) for k, b in enumerate(self.bits)]
-        return np.concatenate(parts, -1)
+        return self.pack(blocks @ self._basis)
 
     def decode(self, bits: Bits) -> NDArray[np.float64]:
         """Bits (..., D) -> (..., N) in [0, 1]."""
+        return np.asarray(np.clip(self.unpack(bits) @ self._basis.T, 0, 1))
+
+    def pack(self, coefficients: NDArray[np.float64]) -> Bits:
+        """Coefficients (..., K) of an orthonormal transform -> bits (..., D)."""
+        levels = np.rint(coefficients / self.step).astype(np.int64) + self._zero
+        parts = [gray_encode(np.clip(levels[..., k], 0, 2**b - 1), b) for k, b in enumerate(self.bits)]
+        return np.concatenate(parts, -1)
+
+    def unpack(self, bits: Bits) -> NDArray[np.float64]:
+        """The inverse of `pack`, within half a step a coefficient."""
         edges = np.cumsum((0, *self.bits))
         levels = np.stack([gray_decode(bits[..., a:b]) for a, b in pairwise(edges)], -1)
-        return np.asarray(np.clip((levels - self._zero) * self.step @ self._basis.T, 0, 1))
+        return np.asarray((levels - self._zero) * self.step)

@@ -1,20 +1,21 @@
 """Touch: vibration at two places of the body, warmth and wind, at 64 Hz.
 
 Vibration is coded as the square root of its amplitude (felt magnitude grows about so: Verrillo 1969, exponent 0.5-0.9)
-and the logarithm of its frequency, half a second of all three a token; warmth and wind share a token a segment.
+and the logarithm of its frequency, half a second of all three a token, lapped so that neighbours agree; warmth and wind
+share a token a segment.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stale_diffusion.senses.base import Bits, Sense, Stream, Values
+from stale_diffusion.senses.base import SEGMENT_SECONDS, Bits, Sense, Stream, Values
 from stale_diffusion.senses.curves import BlockCode
+from stale_diffusion.senses.transform import lapped
 
 RATE = 64
 LEVEL = 1 / 24  # of the coded range; steps of felt amplitude under a tenth are not felt
@@ -23,10 +24,10 @@ TEMPERATURE = (-10.0, 50.0)  # degrees Celsius
 WIND = (0.0, 20.0)  # metres a second
 
 _STEP = 0.77 * LEVEL  # so that 32 rounded coefficients together stay under a level
-_VIBRATION = BlockCode(32, (8, 7, 7, 7, 6, 6, 6, 6, 6, 6, 6, 6, *(5,) * 19, 4), _STEP)
+_VIBRATION = BlockCode(32, (8, 7, 7, 7, 6, 6, 6, 6, 6, 6, 6, 6, *(5,) * 19, 4), _STEP, floor=24)
+_LAPPED = lapped(SEGMENT_SECONDS * RATE, 32)
 _TEMPERATURE = BlockCode(256, (9, 7, 5, 5, 4, 4, 3, 3), _STEP)
 _WIND = BlockCode(256, (9, 8, 7, 6, 6, 5, 4, 4, 4, 4, 4, 3), _STEP)
-_JOIN = 0.5 + 0.5 * np.cos(np.pi * np.arange(RATE) / RATE)  # a second over which a gap between two segments closes
 
 
 def to_unit(values: Values) -> NDArray[np.float64]:
@@ -64,20 +65,20 @@ class Touch(Sense):
     def encode(self, values: Values) -> dict[str, Bits]:
         """(S * 256, 5) -> touch.vibration (S, 8, D), touch.air (S, 1, D); in a token channel after channel."""
         unit = to_unit(values).reshape(-1, self.samples, 5)
-        vibration = _VIBRATION.encode(unit[..., :3].reshape(-1, 8, 32, 3).swapaxes(2, 3))
+        lapped_SC8K = (unit[..., :3].swapaxes(1, 2) @ _LAPPED.T).reshape(-1, 3, 8, 32)
+        vibration = _VIBRATION.pack(lapped_SC8K.swapaxes(1, 2))
         air = unit[:, None, :, 3:]
         parts = _TEMPERATURE.encode(air[..., 0]), _WIND.encode(air[..., 1])
         return {"touch.vibration": vibration.reshape(len(unit), 8, -1), "touch.air": np.concatenate(parts, -1)}
 
     def decode(self, bits: dict[str, Bits]) -> NDArray[np.float32]:
         """The inverse of `encode`, within one level."""
-        vibration = _VIBRATION.decode(bits["touch.vibration"].reshape(-1, 3, _VIBRATION.width))
-        vibration = vibration.swapaxes(1, 2).reshape(-1, 3)
+        lapped_S8CK = _VIBRATION.unpack(bits["touch.vibration"].reshape(-1, 8, 3, _VIBRATION.width))
+        vibration = lapped_S8CK.swapaxes(1, 2).reshape(-1, 3, self.samples) @ _LAPPED
+        vibration = np.clip(vibration, 0, 1).swapaxes(1, 2).reshape(-1, 3)
         warmth, wind = np.split(bits["touch.air"], [_TEMPERATURE.width], -1)
         air = np.concatenate([_TEMPERATURE.decode(warmth), _WIND.decode(wind)], 1).swapaxes(1, 2)  # (S, 256, 2)
-        for before, after in pairwise(air):
-            after[:RATE] += (before[-1] - after[0]) * _JOIN[:, None]
-        air = np.clip(air, 0, 1).reshape(-1, 2)
+        air = air.reshape(-1, 2)
         return from_unit(np.concatenate([vibration, air], -1))
 
 

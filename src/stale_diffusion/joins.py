@@ -1,0 +1,40 @@
+"""Where segments meet: slow lanes go on, whatever the network left between two segments.
+
+The codes are exact and know nothing of this; it is for what is generated, segment by segment.
+
+Shapes: S segments, T samples a segment, C channels.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stale_diffusion.senses import SENSES, touch
+from stale_diffusion.senses.smell import LEVEL
+
+
+def close_gaps(segments: NDArray[np.float64], samples: int, slack: float) -> NDArray[np.float64]:
+    """Fade out, over the first `samples` of a segment, what it misses of the one before beyond `slack`, (S, T, C)."""
+    fade = 0.5 + 0.5 * np.cos(np.pi * np.arange(samples) / samples)
+    out = segments.copy()
+    for before, after in pairwise(out):
+        gap = before[-1] - after[0]
+        after[:samples] += (gap - np.clip(gap, -slack, slack)) * fade[:, None]
+    return np.clip(out, 0, 1)
+
+
+def join(sense: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Generated touch, smell or taste (S * T, C) without steps where segments meet.
+
+    Warmth and wind close within a second, smell and taste within two, as they linger; vibration may start at once.
+    """
+    if sense == "touch":
+        unit = touch.to_unit(values)
+        air = unit[:, 3:].reshape(-1, SENSES[sense].samples, 2)
+        unit[:, 3:] = close_gaps(air, touch.RATE, LEVEL / 4).reshape(-1, 2)
+        return touch.from_unit(unit)
+    segments = values.reshape(-1, SENSES[sense].samples, values.shape[-1]).astype(np.float64)
+    return close_gaps(segments, 4, 2 * LEVEL).reshape(values.shape).astype(np.float32)
