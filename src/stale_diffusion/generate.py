@@ -195,6 +195,8 @@ class Generator:
         denoise = self._denoiser(known, shapes, past, plot, guidance, {})
         for step in ancestral(denoise, pack(x), pack(start), steps, [generator]):
             out = {**known, **unpack(step.bits, shapes)}
+            if "scene" in out and past:
+                _hold(out["scene"], past["scene"])
             yield (step.index, step.staleness, float(step.certainty[0])), out
 
     def _fine(
@@ -313,6 +315,14 @@ def _stay(x: Tensor, start: Tensor, past: Tensor) -> None:
     its place being what that segment turned into."""
     x[:, 0], start[:, 0] = past[:, 0], 0.0
     x[:, 0, :_PLACE_BITS] = past[:, 1, :_PLACE_BITS]  # "next" is the first field of the second token
+
+
+def _hold(now: Tensor, past: Tensor) -> None:
+    """Weather, palette and camera of a movie stay as they were, in place: a camera that lurches every 4 s wakes one up.
+
+    In the places' climates they are constant or creep; the network alone leaves a few of their bits to chance.
+    """
+    now[:, 1, _PLACE_BITS:], now[:, 2] = past[:, 1, _PLACE_BITS:], past[:, 2]
 
 
 def _given(movie: Movie, segments: int) -> dict[str, Bits]:

@@ -29,12 +29,13 @@ def close_gaps(segments: NDArray[np.float64], samples: int, slack: float) -> NDA
 def join(sense: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Generated touch, smell or taste (S * T, C) without steps where segments meet.
 
-    Warmth and wind close within a second, smell and taste within two, as they linger; vibration may start at once.
+    Vibration closes within a fifth of a second, warmth and wind within one, smell and taste, which linger, within two.
     """
     if sense == "touch":
         unit = touch.to_unit(values)
-        air = unit[:, 3:].reshape(-1, SENSES[sense].samples, 2)
-        unit[:, 3:] = close_gaps(air, touch.RATE, LEVEL / 4).reshape(-1, 2)
-        return touch.from_unit(unit)
+        segments = unit.reshape(-1, SENSES[sense].samples, 5)
+        vibration = close_gaps(segments[..., :3], touch.RATE // 5, 2 * LEVEL)
+        air = close_gaps(segments[..., 3:], touch.RATE, LEVEL / 4)
+        return touch.from_unit(np.concatenate([vibration, air], -1).reshape(-1, 5))
     segments = values.reshape(-1, SENSES[sense].samples, values.shape[-1]).astype(np.float64)
     return close_gaps(segments, 4, 2 * LEVEL).reshape(values.shape).astype(np.float32)

@@ -98,7 +98,9 @@ class Segment:
 def _basis(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
     """The orthonormal DCT-II basis of 16 samples a segment, continued to any time, (..., K)."""
     scale = np.where(np.arange(COEFFICIENTS) == 0, np.sqrt(1 / 16), np.sqrt(2 / 16))
-    return scale * np.cos(np.pi * np.arange(COEFFICIENTS) * np.asarray(seconds)[..., None] / SEGMENT_SECONDS)
+    return np.asarray(
+        scale * np.cos(np.pi * np.arange(COEFFICIENTS) * np.asarray(seconds)[..., None] / SEGMENT_SECONDS)
+    )
 
 
 _TICKS = (np.arange(16) + 0.5) * SEGMENT_SECONDS / 16
@@ -106,7 +108,7 @@ _TICKS = (np.arange(16) + 0.5) * SEGMENT_SECONDS / 16
 
 def fit_curve(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     """The K coefficients of 16 samples (4 Hz) of a curve in [0, 1]."""
-    return np.asarray(samples, np.float64) @ _basis(_TICKS)
+    return np.asarray(np.asarray(samples, np.float64) @ _basis(_TICKS))
 
 
 def read_curve(coefficients: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -120,7 +122,7 @@ def _code(value: float, bits: int) -> NDArray[np.int8]:
 
 
 def _value(bits: Bits) -> float:
-    return int(gray_decode(bits)) / (2 ** len(bits) - 1)
+    return float(int(gray_decode(bits)) / (2 ** len(bits) - 1))
 
 
 def _encode_statics(segment: Segment) -> list[Bits]:

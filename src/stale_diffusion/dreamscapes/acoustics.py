@@ -33,7 +33,7 @@ def shaped_noise(
     hop = int(rate * _HOP_SECONDS)
     size = 2 * hop
     window = np.sin(np.pi * (np.arange(size) + 0.5) / size)  # sine squared adds up to one in power
-    f = np.fft.rfftfreq(size, 1 / rate)
+    f = np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)
     first, last = start // hop - 1, (start + n - 1) // hop
     out = np.zeros(((last - first + 2) * hop, channels))
     for k in range(first, last + 1):
@@ -81,7 +81,9 @@ def ring(rate: int, seconds: float, modes: list[tuple[float, float, float]], att
 def burst(rng: np.random.Generator, rate: int, seconds: float, low: float, high: float, attack: float = 0.001) -> Array:
     """A burst of band-limited noise that decays by 60 dB in `seconds`, (N,), peak near 1."""
     n = max(16, int(seconds * rate))
-    spectrum = np.fft.rfft(rng.standard_normal(n)) * band(np.fft.rfftfreq(n, 1 / rate), low, high)
+    spectrum = np.fft.rfft(rng.standard_normal(n)) * band(
+        np.asarray(np.fft.rfftfreq(n, 1 / rate), np.float64), low, high
+    )
     wave = np.fft.irfft(spectrum, n)
     t = np.arange(n) / rate
     wave *= np.exp(-6.91 * t / seconds) * np.minimum(1, t / attack)
