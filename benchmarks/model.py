@@ -188,10 +188,10 @@ def agreements(judges: dict[str, Judge], features: dict[str, Tensor]) -> Tensor:
 
 def coherence(judges: dict[str, Judge], ours: dict[str, Tensor], true: dict[str, Tensor]) -> list[Figure]:
     """Share of pairs of senses that agree, divided by the true set's; movies, not pairs, are the sample of the SE."""
-    (a, da), (b, db) = (_mean(agreements(judges, f).float().mean(1)) for f in (ours, true))
-    half = {s: x[: len(x) // 2] for s, x in true.items()}, {s: x[len(x) // 2 :] for s, x in true.items()}
-    first, second = (float(agreements(judges, f).float().mean()) for f in half)
-    count = min(len(x) for x in true.values())
+    agree, agree_true = agreements(judges, ours).float(), agreements(judges, true).float()
+    (a, da), (b, db) = _mean(agree.mean(1)), _mean(agree_true.mean(1))
+    count = len(agree_true)
+    first, second = (float(half.mean()) for half in agree_true.tensor_split([count // 2]))
     mixed = {s: x[:count].roll(i, 0) for i, (s, x) in enumerate(true.items())}
     other = float(agreements(judges, mixed).float().mean())
     value = a / b, (da**2 + (a / b * db) ** 2) ** 0.5 / b

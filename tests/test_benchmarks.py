@@ -103,6 +103,18 @@ def test_coverage_falls_when_modes_are_missing() -> None:
     assert classifier.covered(whole[:1].repeat(200, 1), true) < 0.1
 
 
+def test_coherence_is_of_one_movie_even_where_fewer_are_performed() -> None:
+    torch.manual_seed(4)
+    y = torch.arange(48) % 6
+    x = torch.eye(6)[y] * 5 + 0.1 * torch.randn(48, 6)
+    judges = {s: classifier.fit(x, y, steps=60) for s in ("sight", "touch")}
+    found = {
+        f.name: f.value for f in model.coherence(judges, {"sight": x[:24], "touch": x}, {"sight": x[:24], "touch": x})
+    }
+    assert found["coherence"] == found["coherence_floor"] == 1
+    assert found["coherence_ceiling"] == 0
+
+
 def test_keywords_find_the_place_they_name() -> None:
     plots = ("a kettle beside my coffee", "a stream in the forest", "Zeus is furious tonight")
     asked = [classifier.Dream("shore", plot, model.NOTHING, {}) for plot in plots]

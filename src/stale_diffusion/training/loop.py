@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stale_diffusion import scene
 from stale_diffusion.errors import StaleError
 from stale_diffusion.hinge import cr_hinge, hinge
 from stale_diffusion.machine import fastest_type
@@ -28,7 +29,8 @@ from stale_diffusion.training.config import Config, Train
 from stale_diffusion.training.data import Batch, Corpus, Sampler
 
 STREAM_WEIGHT = {"scene": 4.0}  # few bits, and they decide all the others; the rest weigh 1
-SCORE_WEIGHT = 0.2  # of the clip score's hinge beside the bits'
+STATICS_WEIGHT = 6.0  # of a scene's statics beside its curves and events
+SCORE_WEIGHT = 0.3  # of the clip score's hinge beside the bits'
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,18 @@ def losses(model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor]) -> tuple[
     for name, margin_BLD in margins.items():
         learnt_B11 = together_B11 * batch.known[name].float()[:, None, None]
         wanted_BL1 = (batch.now[name].staleness > 0).float()[..., None] * learnt_B11
+        if name == scene.STREAM.name:
+            wanted_BL1 = wanted_BL1 * _importance(batch.now[name].which)[:, None]
         loss_BLD = cr_hinge(margin_BLD, batch.truth[name].float()) * wanted_BL1
         out[name] = loss_BLD.sum() / (wanted_BL1.sum() * loss_BLD.shape[-1]).clamp(min=1)
-    return out, hinge(score_B, batch.label).mean(), score_B
+    # Mismatched clips are a quarter of all; counted in full, they make +1 for everything no answer.
+    weight_B = torch.where(batch.label < 0, 3.0, 1.0)
+    return out, (hinge(score_B, batch.label) * weight_B).sum() / weight_B.sum(), score_B
+
+
+def _importance(which: Tensor) -> Tensor:
+    """The weight of scene tokens (L,): the few bits of place, hour and weather decide what all the others look like."""
+    return torch.where(which < len(scene.STATICS), STATICS_WEIGHT, 1.0)
 
 
 def rate_at(step: int, train: Train) -> float:
