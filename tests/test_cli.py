@@ -137,3 +137,79 @@ def test_ctrl_c_leaves_something_that_goes_on(model: Path, tmp_path: Path) -> No
     assert any("going on with" in line for line in begun) and any(
         "segment" in line and "segment 1/" not in line for line in begun
     )
+
+
+SMALL_TRAINING = """
+[data]
+drawn = 16
+segments = 2
+performed = 0
+[model]
+width = 32
+depth = 1
+heads = 2
+[train]
+steps = 100000
+batch = 4
+log_steps = 1
+mix = { dream = 1.0 }
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_training_that_is_told_to_stop_saves_and_goes_on(number: str, code: int, tmp_path: Path) -> None:
+    import signal
+
+    config, folder = tmp_path / "small.toml", tmp_path / "run"
+    config.write_text(SMALL_TRAINING)
+    words = [sys.executable, "-m", "stale_diffusion", "train", str(config), "--run", str(folder), "--workers", "1"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "3/100000" in line:
+            break
+    process.send_signal(getattr(signal, number))
+    rest = process.stderr.read()
+    assert process.wait(60) == code
+    assert "go on with" in rest and "Traceback" not in rest
+    [saved] = folder.glob("step-*")
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    first = next(line for line in process.stderr if "/100000" in line and "loss" in line)
+    process.kill()
+    assert int(first.split("/")[0]) == int(saved.name.split("-")[1]) + 1
+
+
+def test_a_folder_of_clips_becomes_shards(tmp_path: Path) -> None:
+    from stale_diffusion.clips.shards import read_shards
+
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/text.mp4").write_text("no clip")
+    for suffix in (".mp4", ".info.json"):
+        (tmp_path / f"clips/sea{suffix}").write_bytes(CLIP.with_suffix(suffix).read_bytes())
+    done = run("ingest", tmp_path / "clips", "-o", tmp_path / "shards")
+    assert "1 ingested, 0 kept, 1 skipped" in done.stdout and "text.mp4" in done.stderr
+    [example] = read_shards(tmp_path / "shards")
+    assert "hearing" in example.bits and example.meta["derived"]["touch"]
+    assert "1 kept" in run("ingest", tmp_path / "clips", "-o", tmp_path / "shards").stdout
+
+
+def test_a_place_is_rendered_with_its_ground_truth(tmp_path: Path) -> None:
+    words = (
+        "dreamscapes",
+        "render",
+        "kettle and coffee",
+        "-o",
+        tmp_path,
+        "--hours",
+        0.001,
+        "--size",
+        "64x36",
+        "--fps",
+        2,
+    )
+    movie, card = (Path(line) for line in run(*words).stdout.splitlines())
+    found = json.loads(run("inspect", movie, "--json").stdout)
+    assert found["seconds"] == pytest.approx(20, abs=0.1) and found["recipe"]["plot"]
+    assert {n: t["origin"] for n, t in found["tracks"].items()} == dict.fromkeys(("touch", "smell", "taste"), "derived")
+    assert "CC0" in card.read_text()
