@@ -47,6 +47,14 @@ _EVENT_BITS = (("kind", 4), ("time", 9), ("strength", 6), ("x", 6), ("distance",
 _TOKENS = len(STATICS) + len(CURVES) + SLOTS
 STREAM = Stream("scene", tokens=_TOKENS, bits=32, grid=(1, 1, _TOKENS), kinds=_TOKENS)
 
+# Which bits of each token are one number; those of the variant stand alone.
+FIELDS: list[list[int]] = [
+    *([w for name, n in row for w in ([1] * n if name == "variant" else [n])] for row in STATICS),
+    *([*_CURVE_BITS] for _ in CURVES),
+    *([1, *(n for _, n in _EVENT_BITS)] for _ in range(SLOTS)),
+]
+FIELDS = [[*row, *[1] * (STREAM.bits - sum(row))] for row in FIELDS]
+
 
 @dataclass(frozen=True)
 class Event:

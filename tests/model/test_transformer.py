@@ -6,7 +6,10 @@ import torch
 from stale_diffusion.channel import COSINE
 from stale_diffusion.hinge import probability
 from stale_diffusion.model.plot import PIECES, PlotEncoder
-from stale_diffusion.model.transformer import Denoiser, Shape, Tokens, attend, fixed_vector, whole
+from stale_diffusion.model.transformer import Denoiser, Reader, Shape, Tokens, attend, fixed_vector, whole
+from stale_diffusion.senses.transform import gray_encode
+from stale_diffusion.streams import FIELDS
+from stale_diffusion.streams import STREAMS as ALL
 
 STREAMS = {"scene": (6, 16, 6), "touch.vibration": (4, 8, 2), "sight.fine": (8, 8, 1)}
 
@@ -92,3 +95,23 @@ def test_plots_of_any_kind_are_read() -> None:
     assert not mask[0].any() and mask[1].any()
     assert torch.isfinite(vectors).all()
     assert torch.equal(vectors[1], vectors[4])
+
+
+def test_a_number_in_gray_code_is_read_by_one_matrix() -> None:
+    reader = Reader((1, 10, 1), [[6, 3, 1]], 2)
+    weights = torch.zeros(20, 2)
+    weights[10:16, 0] = 2.0 ** torch.arange(4, -2, -1)  # half a level each way from the middle
+    weights[16:19, 1] = 2.0 ** torch.arange(1, -2, -1)
+    reader.port.weight.data = weights[None]
+    first, second = torch.randint(0, 64, (50,)), torch.randint(0, 8, (50,))
+    codes = [gray_encode(v.numpy(), n) for v, n in ((first, 6), (second, 3), (first % 2, 1))]
+    bits = torch.cat([torch.from_numpy(c) for c in codes], -1)[None]
+    read = reader(bits, torch.ones(1, 50, 1))[0]
+    assert torch.allclose(read, torch.stack([first - 31.5, second - 3.5], -1))
+
+
+def test_the_fields_of_every_stream_fill_its_tokens() -> None:
+    sizes = {s.name: s for s in ALL}
+    assert {"scene", "touch.vibration", "touch.air", "smell", "taste", "hearing", "sight.coarse"} <= FIELDS.keys()
+    for name, rows in FIELDS.items():
+        assert len(rows) == sizes[name].kinds and all(sum(row) == sizes[name].bits for row in rows)

@@ -9,8 +9,8 @@ H heads. Keys of dicts are stream names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -34,12 +34,15 @@ class Shape:
         depth: blocks.
         heads: H, width / heads a multiple of 8.
         streams: what it reads, name -> (tokens a segment, bits a token, kinds of token).
+        fields: which bits are one number, name -> for each kind the widths in bits, in order; a stream that is not
+            there has a number a bit.
     """
 
     width: int
     depth: int
     heads: int
     streams: Mapping[str, tuple[int, int, int]]
+    fields: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary, the inverse of Shape(**...)."""
@@ -128,6 +131,39 @@ class Port(nn.Module):
         return y_KMO.view(kinds, b, -1, outputs).permute(1, 2, 0, 3).reshape(b, length, outputs)
 
 
+class Reader(nn.Module):
+    """Reads tokens: their bits as they are, and each number once more in plain binary.
+
+    A Gray-coded level is a parity to a network; in plain binary it is a weighted sum, which one matrix can read.
+    """
+
+    def __init__(self, size: tuple[int, int, int], fields: Sequence[Sequence[int]] | None, width: int) -> None:
+        super().__init__()
+        _, bits, kinds = size
+        widths = [[1] * bits] * kinds if fields is None else fields
+        starts = [[s for s, n in zip(_starts(row), row, strict=True) for _ in range(n)] for row in widths]
+        self.port = Port(kinds, 2 * bits, width, bias=False)
+        self.start_KD: Tensor
+        self.register_buffer("start_KD", torch.tensor(starts), persistent=False)
+
+    def forward(self, x_BLD: Tensor, rho_BL1: Tensor) -> Tensor:
+        """Bits in {-1, +1} and their correlation with the truth, (B, L, D) -> (B, L, W)."""
+        b, length, bits = x_BLD.shape
+        start_LD = self.start_KD.repeat(length // len(self.start_KD), 1)
+        ones = F.pad((x_BLD > 0).cumsum(-1), (1, 0))
+        before = ones.gather(-1, start_LD.expand(b, -1, -1))
+        binary = ((ones[..., 1:] - before) % 2) * 2 - 1
+        place_LD = torch.arange(1, bits + 1, device=x_BLD.device) - start_LD
+        # A bit counts for what it is worth; a parity of k bits is worth rho^k.
+        seen = torch.cat([x_BLD * rho_BL1, binary * rho_BL1**place_LD], -1)
+        out: Tensor = self.port(seen.to(self.port.weight.dtype))
+        return out
+
+
+def _starts(widths: Sequence[int]) -> list[int]:
+    return [sum(widths[:i]) for i in range(len(widths))]
+
+
 class Denoiser(nn.Module):
     """Rotten bits and a plot in; for each bit the margin of the cr-hinge out, and the clip score."""
 
@@ -138,7 +174,7 @@ class Denoiser(nn.Module):
         names = {name: name.replace(".", "_") for name in shape.streams}  # module names hold no dots
         self._names = names
         sizes = shape.streams
-        self.read = nn.ModuleDict({names[s]: Port(k, d, w, bias=False) for s, (_, d, k) in sizes.items()})
+        self.read = nn.ModuleDict({names[s]: Reader(size, shape.fields.get(s), w) for s, size in sizes.items()})
         self.write = nn.ModuleDict({names[s]: Port(k, w, d, bias=True) for s, (_, d, k) in sizes.items()})
         places = {names[s]: nn.Parameter(torch.randn(n, w) * 0.3) for s, (n, *_) in sizes.items()}
         self.place = nn.ParameterDict(places)
@@ -156,7 +192,7 @@ class Denoiser(nn.Module):
     def _embed(self, name: str, tokens: Tokens) -> Tensor:
         key = self._names[name]
         rho_BL1 = COSINE.rho(tokens.staleness.float())[..., None]
-        bits = self.read[key]((tokens.bits * rho_BL1).to(self.past.dtype))  # a bit counts for what it is worth
+        bits = self.read[key](tokens.bits, rho_BL1)
         waves = torch.pi * tokens.staleness.float()[..., None] * torch.arange(1, 9, device=bits.device) / 2
         staleness = self.read_staleness(torch.cat([waves.sin(), waves.cos()], -1).to(bits.dtype))
         return torch.add(bits, staleness + self.place[key][tokens.which])

@@ -59,6 +59,11 @@ class Sense(ABC):
     streams: tuple[Stream, ...]
 
     @property
+    def fields(self) -> dict[str, list[int]]:
+        """Which bits of a token are one Gray-coded number, {stream: widths in order}; nothing said: each bit alone."""
+        return {}
+
+    @property
     def samples(self) -> int:
         """Samples in one segment."""
         return int(self.rate * SEGMENT_SECONDS)

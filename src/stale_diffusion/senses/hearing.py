@@ -194,6 +194,12 @@ class Hearing(Sense):
         self._basis = tensors["hearing.basis"].astype(np.float32)
         self._levels = LevelCode.load(tensors, "hearing")
 
+    @property
+    def fields(self) -> dict[str, list[int]]:
+        """The coefficients of the band energies; the bits of the tones stand alone."""
+        levels = [int(b) for b in self._levels.bits]
+        return {"hearing": levels + [1] * (WIDTH - sum(levels))}
+
     def encode(self, values: Values) -> dict[str, Bits]:
         """Sound (S * 96000,) -> hearing (S, 32, 768)."""
         if values.ndim != 1 or len(values) % SAMPLES or not np.isfinite(values).all():

@@ -128,6 +128,11 @@ class Sight(Sense):
         self._zone = tensors["sight.fine.zone"].astype(np.int64)
         self._fine = ClassCode.load(tensors, "sight.fine")
 
+    @property
+    def fields(self) -> dict[str, list[int]]:
+        """The coefficients of the small picture; the numbers of a block depend on its class."""
+        return {"sight.coarse": [int(b) for b in self._coarse.bits]}
+
     def encode(self, values: Values) -> dict[str, Bits]:
         """uint8 frames (S * 48, 96, 160, 3) -> sight.coarse (S, 6, 320), sight.fine (S, 360, 128)."""
         if values.shape[1:] != (HEIGHT, WIDTH, 3) or len(values) % self.samples or values.dtype != np.uint8:

@@ -30,6 +30,11 @@ class Smell(Sense):
     channels = NOTES
     streams = (Stream("smell", 3, 8 * CODE.width, (1, 1, 3), kinds=3),)
 
+    @property
+    def fields(self) -> dict[str, list[int]]:
+        """Eight notes of eight coefficients a token."""
+        return {self.name: [*CODE.bits] * 8}
+
     def encode(self, values: Values) -> dict[str, Bits]:
         """(S * 8, 24) -> smell (S, 3, 384), note after note."""
         blocks = np.asarray(values, np.float64).reshape(-1, self.samples, len(self.channels))

@@ -24,6 +24,11 @@ class Taste(Sense):
     channels = TASTES
     streams = (Stream("taste", 1, len(TASTES) * CODE.width, (1, 1, 1)),)
 
+    @property
+    def fields(self) -> dict[str, list[int]]:
+        """Five tastes of eight coefficients."""
+        return {self.name: [*CODE.bits] * len(TASTES)}
+
     def encode(self, values: Values) -> dict[str, Bits]:
         """(S * 8, 5) -> taste (S, 1, 240), taste after taste."""
         blocks = np.asarray(values, np.float64).reshape(-1, self.samples, len(self.channels))

@@ -58,9 +58,14 @@ class Touch(Sense):
     rate = Fraction(RATE)
     channels = ("seat_amplitude", "back_amplitude", "frequency", "temperature", "wind")
     streams = (
-        Stream("touch.vibration", 8, 3 * _VIBRATION.width, (8, 1, 1)),
+        Stream("touch.vibration", 8, 3 * _VIBRATION.width, (8, 1, 1), kinds=8),
         Stream("touch.air", 1, _TEMPERATURE.width + _WIND.width, (1, 1, 1)),
     )
+
+    @property
+    def fields(self) -> dict[str, list[int]]:
+        """Three channels of 32 coefficients a half second; warmth, then wind."""
+        return {"touch.vibration": [*_VIBRATION.bits] * 3, "touch.air": [*_TEMPERATURE.bits, *_WIND.bits]}
 
     def encode(self, values: Values) -> dict[str, Bits]:
         """(S * 256, 5) -> touch.vibration (S, 8, D), touch.air (S, 1, D); in a token channel after channel."""

@@ -23,7 +23,7 @@ from stale_diffusion.machine import fastest_type
 from stale_diffusion.model.plot import PlotEncoder
 from stale_diffusion.model.transformer import Denoiser, Shape, sizes_of
 from stale_diffusion.model.weights import read_model
-from stale_diffusion.streams import STREAMS
+from stale_diffusion.streams import FIELDS, STREAMS
 from stale_diffusion.training import checkpoint
 from stale_diffusion.training.config import Config, Train
 from stale_diffusion.training.data import Batch, Corpus, Sampler
@@ -52,7 +52,8 @@ def build(config: Config, corpus: Corpus) -> Denoiser:
     """A new denoiser for all streams of a corpus, its weights fixed by the config's seed."""
     torch.manual_seed(config.train.seed)
     sizes = {name: size for name, size in sizes_of(STREAMS).items() if name in corpus.shapes}
-    return Denoiser(Shape(config.model.width, config.model.depth, config.model.heads, sizes))
+    fields = {name: rows for name, rows in FIELDS.items() if name in sizes}
+    return Denoiser(Shape(config.model.width, config.model.depth, config.model.heads, sizes, fields))
 
 
 def losses(model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
