@@ -87,7 +87,7 @@ def test_given_senses_are_kept_and_heeded(generator: Generator) -> None:
 def _given(movie: Movie) -> dict[str, np.ndarray]:
     from stale_diffusion.generate import _given as given
 
-    return {n: b for n, b in given(movie, 1).items() if n in SENSED}
+    return {n: b for n, b in given(movie, 1, "")[0].items() if n in SENSED}
 
 
 def _sampled(generator: Generator, given: dict[str, np.ndarray]) -> np.ndarray:

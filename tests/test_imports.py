@@ -13,7 +13,7 @@ LAYERS = (
     {"senses", "scene", "streams", "joins"},
     {"model"},
     {"timeline", "recipe", "media", "movie", "formats", "inspecting"},
-    {"dreamscapes", "clips", "screens"},
+    {"dreamscapes", "clips", "screens", "drafts"},
     {"training", "generate"},
     {"doctoring", "resume", "console"},
     {"cli", "__main__"},

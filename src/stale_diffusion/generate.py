@@ -10,13 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stale_diffusion import drafts
 from stale_diffusion import recipe as recipes
+from stale_diffusion.channel import corrupt
 from stale_diffusion.errors import StaleError
 from stale_diffusion.hinge import log_odds, probability
 from stale_diffusion.joins import join
@@ -37,6 +40,7 @@ SENSED = ("sight.coarse", "hearing")
 FELT = ("touch", "smell", "taste")
 FINE, GROUPS = "sight.fine", 6
 STEPS = 16
+DRAFT = 0.25  # staleness that a draft of touch, smell and taste is given before the network refines it; see docs/LOG.md
 GUIDANCE = 1.5
 DOLLARS_PER_HOUR = 0.10  # of a 2-core virtual machine; --price says otherwise
 
@@ -144,10 +148,10 @@ class Generator:
             raise StaleError("Only a movie with a file of its own can be completed.", mend="Movie.open(CLIP)")
         started = time.monotonic()
         segments = _segments(movie.seconds)
-        given = _given(movie, segments)
+        given, draft = _given(movie, segments, plot)
         wanted = tuple(n for n in (*PERFORMED[1:], *SENSED) if n not in given)
         parts: Parts = {}
-        self._run(parts, given, wanted, segments, plot, seed, steps, guidance, watch, fine=False)
+        self._run(parts, given, wanted, segments, plot, seed, steps, guidance, watch, fine=False, draft=draft)
         bits = joined(parts)
         out = self._movie(bits, movie.seconds, "generated")
         out.tracks |= movie.tracks
@@ -160,6 +164,7 @@ class Generator:
     def _run(
         self, parts: Parts, given: Mapping[str, Bits], wanted: tuple[str, ...], segments: int, plot: str,
         seed: int, steps: int, guidance: float, watch: Callable[[Preview], None] | None, *, fine: bool,
+        draft: Mapping[str, Bits] | None = None,
     ) -> None:  # fmt: skip
         """Sample segment after segment into `parts`; each draws from a generator of its own, so any can be redone."""
         if steps < 1:
@@ -171,9 +176,12 @@ class Generator:
             past = {n: torch.from_numpy(parts[n][s - 1].copy()) for n in names} if s else {}
             known = {n: torch.from_numpy(b[s : s + 1].copy()) for n, b in given.items()}
             out: dict[str, Tensor] = {}
-            for preview, out in self._segment(known, wanted, past, plot, steps, guidance, generator):
+            begun = {n: b[s : s + 1] for n, b in (draft or {}).items() if n in wanted}
+            for preview, out in self._segment(known, wanted, past, plot, steps, guidance, generator, begun):
                 if watch is not None:
                     watch(Preview(s, segments, preview[0], steps, preview[1], preview[2], _numpy(out)))
+            if "scene" in wanted:
+                out = self._refelt(out, parts, wanted, past, plot, steps, guidance, generator)
             if fine:
                 out[FINE] = self._fine(out, past, plot, max(1, steps // 2), guidance, generator)
             for name, b in out.items():
@@ -181,14 +189,17 @@ class Generator:
 
     def _segment(
         self, known: dict[str, Tensor], wanted: tuple[str, ...], past: dict[str, Tensor], plot: str, steps: int,
-        guidance: float, generator: torch.Generator,
+        guidance: float, generator: torch.Generator, draft: Mapping[str, Bits],
     ) -> Iterator[tuple[tuple[int, float, float], dict[str, Tensor]]]:  # fmt: skip
-        """Sample the wanted streams of one segment, given the known ones and the segment before."""
+        """Sample the wanted streams of one segment, given the known ones and the one before, from a draft if any."""
         x, start = {}, {}
         for name in wanted:
             length, width = self.streams[name]
             x[name] = torch.ones(1, length, width, dtype=torch.int8)
             start[name] = torch.ones(1, length, width, dtype=torch.float64)
+            if name in draft:
+                start[name] *= DRAFT
+                x[name] = corrupt(torch.from_numpy(draft[name]), start[name], generator)
         if "scene" in x and past:
             _stay(x["scene"], start["scene"], past["scene"])
         shapes = {n: self.streams[n] for n in wanted}
@@ -198,6 +209,18 @@ class Generator:
             if "scene" in out and past:
                 _hold(out["scene"], past["scene"])
             yield (step.index, step.staleness, float(step.certainty[0])), out
+
+    def _refelt(
+        self, out: dict[str, Tensor], parts: Parts, wanted: tuple[str, ...], past: dict[str, Tensor], plot: str,
+        steps: int, guidance: float, generator: torch.Generator,
+    ) -> dict[str, Tensor]:  # fmt: skip
+        """Touch, smell and taste once more, now that the scene is known: from what its physics says, gone stale."""
+        felt = tuple(n for n in wanted if n.split(".")[0] in FELT)
+        draft = drafts.of_scene([*parts.get("scene", []), out["scene"].numpy()])
+        known = {n: b for n, b in out.items() if n not in felt}
+        for _, refelt in self._segment(known, felt, past, plot, max(1, steps // 2), guidance, generator, draft):
+            out = refelt
+        return out
 
     def _fine(
         self, known: dict[str, Tensor], past: dict[str, Tensor], plot: str, steps: int, guidance: float,
@@ -325,24 +348,40 @@ def _hold(now: Tensor, past: Tensor) -> None:
     now[:, 1, _PLACE_BITS:], now[:, 2] = past[:, 1, _PLACE_BITS:], past[:, 2]
 
 
-def _given(movie: Movie, segments: int) -> dict[str, Bits]:
-    """What a filmed movie has of the senses, as bits {stream: (S, L, D)}; the last segment is filled up."""
+def _given(movie: Movie, segments: int, plot: str) -> tuple[dict[str, Bits], dict[str, Bits]]:
+    """What a filmed movie has of the senses, as bits {stream: (S, L, D)}, and a draft of what it lacks.
+
+    Read segment by segment; the last one is filled up.
+    """
     screen = movie.screen
     assert isinstance(screen, Filmed)
-    given: dict[str, list[Bits]] = {}
+    given, draft = Gathered(), Gathered()
     sight, hearing = SENSES["sight"], SENSES["hearing"]
-    if screen.probe.video is not None:
-        for block in _blocks(screen.frames((160, 96), sight.rate), sight.samples, segments):
-            given.setdefault("sight.coarse", []).append(sight.encode(block)["sight.coarse"])
+    pictures = _blocks(screen.frames((160, 96), sight.rate), sight.samples, segments)
     chunks = (chunk.mean(1) for chunk in screen.sound(int(hearing.rate)))
-    for block in _blocks(_regular(chunks, int(hearing.rate)), SEGMENT_SECONDS, segments):
-        given.setdefault("hearing", []).append(hearing.encode(block.reshape(-1))["hearing"])
-    bits = {name: np.concatenate(parts) for name, parts in given.items()}
+    sounds = _blocks(_regular(chunks, int(hearing.rate)), SEGMENT_SECONDS, segments)
+    for frames, seconds in zip_longest(pictures, sounds):
+        sound = None if seconds is None else seconds.reshape(-1)
+        if frames is not None:
+            given.add({"sight.coarse": sight.encode(frames)["sight.coarse"]})
+        if sound is not None:
+            given.add(hearing.encode(sound))
+        draft.add(drafts.of_clip(sound, frames, plot))
+    bits = joined(given)
     for name, track in movie.tracks.items():
         samples = SENSES[name].samples * segments
         padded = np.pad(track.values[:samples], ((0, max(0, samples - len(track.values))), (0, 0)), mode="edge")
         bits |= SENSES[name].encode(padded)
-    return bits
+    return bits, joined(draft)
+
+
+class Gathered(dict[str, list[Bits]]):
+    """Parts that are gathered a segment at a time."""
+
+    def add(self, segment: Mapping[str, Bits]) -> None:
+        """Append one segment's bits, {stream: (1, L, D)}."""
+        for name, b in segment.items():
+            self.setdefault(name, []).append(b)
 
 
 def _regular(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:

@@ -1,0 +1,36 @@
+"""Drafts of touch, smell and taste: from the physics of a scene, and from a clip's sound and words."""
+
+import numpy as np
+
+from stale_diffusion import drafts, scene
+from stale_diffusion.dreamscapes.corpus import draw
+from stale_diffusion.dreamscapes.perform import lanes
+from stale_diffusion.scene import Stage
+from stale_diffusion.senses import SENSES
+from stale_diffusion.senses.smell import NOTES
+
+
+def felt(bits: dict[str, np.ndarray]) -> np.ndarray:
+    return SENSES["touch"].decode({n: bits[n] for n in ("touch.vibration", "touch.air")})
+
+
+def test_a_draft_of_a_scene_is_what_its_physics_says_of_the_last_segment() -> None:
+    segments, _ = draw(np.random.default_rng(4), 3, "campfire")
+    bits = scene.encode(segments)
+    draft = drafts.of_scene([b[None] for b in bits])
+    truth = lanes(Stage(scene.decode(bits)))["touch"][-SENSES["touch"].samples :]
+    assert np.corrcoef(np.sqrt(felt(draft)[:, 1]), np.sqrt(truth[:, 1]))[0, 1] > 0.9
+    assert {n: b.shape[0] for n, b in draft.items()} == dict.fromkeys(
+        ("touch.vibration", "touch.air", "smell", "taste"), 1
+    )
+
+
+def test_a_draft_of_a_clip_shakes_with_its_rumble_and_smells_of_its_words() -> None:
+    t = np.arange(96_000) / 24_000
+    rumble = (0.5 * np.sin(2 * np.pi * 50 * t) * (t > 2)).astype(np.float32)
+    draft = drafts.of_clip(rumble, None, "waves and salt at the sea")
+    seat = felt(draft)[:, 0]
+    assert seat[160:].mean() > 0.2 > 10 * seat[:100].mean()
+    notes = SENSES["smell"].decode({"smell": draft["smell"]}).mean(0)
+    assert notes[NOTES.index("sea salt")] > 0.2
+    assert set(drafts.of_clip(None, None, "")) == set()
