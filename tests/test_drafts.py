@@ -25,12 +25,19 @@ def test_a_draft_of_a_scene_is_what_its_physics_says_of_the_last_segment() -> No
     )
 
 
-def test_a_draft_of_a_clip_shakes_with_its_rumble_and_smells_of_its_words() -> None:
+def test_a_draft_of_a_clip_shakes_with_its_rumble() -> None:
     t = np.arange(96_000) / 24_000
     rumble = (0.5 * np.sin(2 * np.pi * 50 * t) * (t > 2)).astype(np.float32)
     draft = drafts.of_clip(rumble, None, "waves and salt at the sea")
     seat = felt(draft)[:, 0]
     assert seat[160:].mean() > 0.2 > 10 * seat[:100].mean()
-    notes = SENSES["smell"].decode({"smell": draft["smell"]}).mean(0)
-    assert notes[NOTES.index("sea salt")] > 0.2
-    assert set(drafts.of_clip(None, None, "")) == set()
+    assert drafts.of_clip(None, None, "") == {}
+
+
+def test_what_a_plot_names_is_given() -> None:
+    bits, mask = drafts.named("a peony in flower")["smell"]
+    notes = SENSES["smell"].decode({"smell": bits}).mean(0)
+    assert notes[NOTES.index("flowers")] > 0.5
+    assert mask.reshape(24, -1)[NOTES.index("flowers")].all()
+    assert not mask.reshape(24, -1)[NOTES.index("sea salt")].any()
+    assert drafts.named("") == {}

@@ -17,6 +17,7 @@ from stale_diffusion.dreamscapes.perform import KEEP, lanes
 from stale_diffusion.scene import Stage
 from stale_diffusion.senses import SENSES
 from stale_diffusion.senses.base import Bits
+from stale_diffusion.senses.smell import CODE
 
 
 def of_scene(scenes: list[Bits]) -> dict[str, Bits]:
@@ -29,20 +30,31 @@ def of_scene(scenes: list[Bits]) -> dict[str, Bits]:
 
 
 def of_clip(sound: NDArray[np.float32] | None, frames: NDArray[np.uint8] | None, plot: str) -> dict[str, Bits]:
-    """What four seconds of a clip say of touch (by its sound and motion), smell and taste (by its plot).
+    """What four seconds of a clip say of touch, by its sound, its motion and its plot, {stream: (1, L, D)}.
 
     Args:
         sound: (96000,) at 24 kHz; None: nothing is said of touch.
         frames: (48, 96, 160, 3) at 12 a second; None: no motion.
-        plot: words; where none of them smells, nothing is said of smell and taste.
+        plot: words, for warmth and wind.
     """
-    notes, tastes, temperature, wind = lexicon.derive(plot)
-    draft: dict[str, Bits] = {}
-    if sound is not None:
-        rate, fps = int(SENSES["hearing"].rate), float(SENSES["sight"].rate)
-        felt = derive.touch(sound, rate, SENSES["touch"].samples, frames, fps, temperature, wind)
-        draft |= SENSES["touch"].encode(felt)
-    if notes.any():
-        for name, levels in (("smell", notes), ("taste", tastes)):
-            draft |= SENSES[name].encode(np.tile(levels, (SENSES[name].samples, 1)))
-    return draft
+    if sound is None:
+        return {}
+    _, _, temperature, wind = lexicon.derive(plot)
+    rate, fps = int(SENSES["hearing"].rate), float(SENSES["sight"].rate)
+    felt = derive.touch(sound, rate, SENSES["touch"].samples, frames, fps, temperature, wind)
+    return SENSES["touch"].encode(felt)
+
+
+def named(plot: str) -> dict[str, tuple[Bits, NDArray[np.bool_]]]:
+    """The notes and tastes that a plot names, as bits (1, L, D) and which of them it names, for smell and taste.
+
+    These are given, not asked for: a network that has met few gardens would rather smell the sea.
+    """
+    notes, tastes, _, _ = lexicon.derive(plot)
+    out = {}
+    for name, levels in (("smell", notes), ("taste", tastes)):
+        bits = SENSES[name].encode(np.tile(levels, (SENSES[name].samples, 1)))[name]
+        mask = np.repeat(levels > 0, CODE.width).reshape(bits.shape)
+        if mask.any():
+            out[name] = (bits, mask)
+    return out

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stale_diffusion import drafts
@@ -45,6 +46,8 @@ GUIDANCE = 1.5
 DOLLARS_PER_HOUR = 0.10  # of a 2-core virtual machine; --price says otherwise
 
 
+Named = Mapping[str, tuple[Bits, NDArray[np.bool_]]]
+"""{stream: bits (1, L, D) and which of them are given}."""
 Parts = dict[str, list[Bits]]
 """{stream: segments, each (1, L, D)}: grows without being copied."""
 
@@ -151,7 +154,20 @@ class Generator:
         given, draft = _given(movie, segments, plot)
         wanted = tuple(n for n in (*PERFORMED[1:], *SENSED) if n not in given)
         parts: Parts = {}
-        self._run(parts, given, wanted, segments, plot, seed, steps, guidance, watch, fine=False, draft=draft)
+        self._run(
+            parts,
+            given,
+            wanted,
+            segments,
+            plot,
+            seed,
+            steps,
+            guidance,
+            watch,
+            fine=False,
+            draft=draft,
+            named=drafts.named(plot) if "smell" not in given else {},
+        )
         bits = joined(parts)
         out = self._movie(bits, movie.seconds, "generated")
         out.tracks |= movie.tracks
@@ -164,7 +180,7 @@ class Generator:
     def _run(
         self, parts: Parts, given: Mapping[str, Bits], wanted: tuple[str, ...], segments: int, plot: str,
         seed: int, steps: int, guidance: float, watch: Callable[[Preview], None] | None, *, fine: bool,
-        draft: Mapping[str, Bits] | None = None,
+        draft: Mapping[str, Bits] | None = None, named: Named | None = None,
     ) -> None:  # fmt: skip
         """Sample segment after segment into `parts`; each draws from a generator of its own, so any can be redone."""
         if steps < 1:
@@ -177,7 +193,9 @@ class Generator:
             known = {n: torch.from_numpy(b[s : s + 1].copy()) for n, b in given.items()}
             out: dict[str, Tensor] = {}
             begun = {n: b[s : s + 1] for n, b in (draft or {}).items() if n in wanted}
-            for preview, out in self._segment(known, wanted, past, plot, steps, guidance, generator, begun):
+            for preview, out in self._segment(
+                known, wanted, past, plot, steps, guidance, generator, begun, named or {}
+            ):
                 if watch is not None:
                     watch(Preview(s, segments, preview[0], steps, preview[1], preview[2], _numpy(out)))
             if "scene" in wanted:
@@ -189,7 +207,7 @@ class Generator:
 
     def _segment(
         self, known: dict[str, Tensor], wanted: tuple[str, ...], past: dict[str, Tensor], plot: str, steps: int,
-        guidance: float, generator: torch.Generator, draft: Mapping[str, Bits],
+        guidance: float, generator: torch.Generator, draft: Mapping[str, Bits], named: Named,
     ) -> Iterator[tuple[tuple[int, float, float], dict[str, Tensor]]]:  # fmt: skip
         """Sample the wanted streams of one segment, given the known ones and the one before, from a draft if any."""
         x, start = {}, {}
@@ -200,6 +218,9 @@ class Generator:
             if name in draft:
                 start[name] *= DRAFT
                 x[name] = corrupt(torch.from_numpy(draft[name]), start[name], generator)
+            if name in named:
+                bits, mask = (torch.from_numpy(a) for a in named[name])
+                x[name], start[name] = torch.where(mask, bits, x[name]), start[name].masked_fill(mask, 0)
         if "scene" in x and past:
             _stay(x["scene"], start["scene"], past["scene"])
         shapes = {n: self.streams[n] for n in wanted}
@@ -218,7 +239,7 @@ class Generator:
         felt = tuple(n for n in wanted if n.split(".")[0] in FELT)
         draft = drafts.of_scene([*parts.get("scene", []), out["scene"].numpy()])
         known = {n: b for n, b in out.items() if n not in felt}
-        for _, refelt in self._segment(known, felt, past, plot, max(1, steps // 2), guidance, generator, draft):
+        for _, refelt in self._segment(known, felt, past, plot, max(1, steps // 2), guidance, generator, draft, {}):
             out = refelt
         return out
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
+from scenes import steady
 
-from stale_diffusion.dreamscapes.kettle import HELD_OUT_WORDINGS, Kettle, part_of_day, pour_seconds, pouring, singing
+from stale_diffusion.dreamscapes.kettle import HELD_OUT_WORDINGS, Kettle, pour_seconds, pouring, singing
+from stale_diffusion.dreamscapes.light import quarter_of_day
 from stale_diffusion.dreamscapes.place import View
-from stale_diffusion.scene import Event, Segment, Stage, decode, encode, fit_curve
+from stale_diffusion.scene import Event, Segment, Stage
 from stale_diffusion.senses.smell import NOTES
 from stale_diffusion.senses.taste import TASTES
 
@@ -21,25 +21,13 @@ def scene(
     steam: float = 0.5, events: tuple[Event, ...] = (), hour: float = 0.5, variant: int = 7, **more: float
 ) -> list[Segment]:
     """Two segments with a steady kettle; the events are in the first."""
-    first = PLACE.draw(np.random.default_rng(3), 1)[0]
     levels = {"steam": steam, "flow": 0.5, "light": 0.6, **more}
-    curves = {name: fit_curve(np.full(16, level)) for name, level in levels.items()}
-    calm = replace(first, variant=variant, curves=curves, statics={**first.statics, "hour": hour}, events=())
-    return [replace(calm, events=events), calm]
-
-
-def test_a_scene_is_drawn_from_its_seed_and_survives_its_bits() -> None:
-    one, two = (PLACE.draw(np.random.default_rng(5), 4) for _ in range(2))
-    assert np.array_equal(encode(one), encode(two))
-    assert not np.array_equal(encode(one), encode(PLACE.draw(np.random.default_rng(6), 4)))
-    back = decode(encode(one))
-    assert [s.place for s in back] == [PLACE.name] * 4
-    assert [len(s.events) for s in back] == [len(s.events) for s in one]
+    return steady(PLACE, levels, events, variant, hour=hour)
 
 
 def test_all_hours_and_strengths_occur_and_a_whistle_needs_steam() -> None:
     drawn = [PLACE.draw(np.random.default_rng(i), 1)[0] for i in range(150)]
-    assert {part_of_day(s.statics["hour"]) for s in drawn} == {"night", "dawn", "day", "dusk"}
+    assert {quarter_of_day(s.statics["hour"]) for s in drawn} == {"night", "dawn", "day", "dusk"}
     means = [s.curves["steam"][0] / 4 for s in drawn]
     assert min(means) < 0.1
     assert max(means) > 0.85
@@ -103,19 +91,6 @@ def test_the_whistle_is_a_tone() -> None:
     peak = power[1400:2700].argmax() + 1400
     assert power[peak - 15 : peak + 16].sum() > 0.4 * power[200:].sum()
     assert float(singing(stage, np.array([0.4]))[0]) == 0
-
-
-def test_lanes_are_in_range() -> None:
-    for seed in range(8):
-        stage, t = Stage(PLACE.draw(np.random.default_rng(seed), 3)), np.arange(24 * 32) / 64
-        touch, smell, taste = PLACE.touch(stage, t), PLACE.smell(stage, t), PLACE.taste(stage, t)
-        assert touch.shape == (768, 5)
-        assert smell.shape == (768, 24)
-        assert taste.shape == (768, 5)
-        assert all(np.isfinite(x).all() and x.min() >= 0 for x in (touch, smell, taste))
-        assert max(touch[:, :2].max(), smell.max(), taste.max()) <= 1
-        assert touch[:, 2].min() >= 20
-        assert touch[:, 2].max() <= 300
 
 
 def test_sound_in_two_halves_is_the_sound_in_one() -> None:

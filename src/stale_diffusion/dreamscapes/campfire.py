@@ -11,16 +11,17 @@ Shapes: T ticks, E events, N samples, H rows, W columns.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stale_diffusion.dreamscapes import lanes, words
 from stale_diffusion.dreamscapes.acoustics import add_grain, band, burst, reverberate, ring, shaped_noise
 from stale_diffusion.dreamscapes.campfire_picture import flutter, render
-from stale_diffusion.dreamscapes.place import Array, Place, View, drift
+from stale_diffusion.dreamscapes.light import quarter_of_day, sun_height
+from stale_diffusion.dreamscapes.place import Array, Place, View, anywhere, drift, middling
 from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
 from stale_diffusion.senses.smell import NOTES
 
@@ -79,42 +80,6 @@ _WIND = (
 )
 
 
-def _between(low: float, high: float, x: Array | float) -> Array:
-    """0 below low, 1 above high, smooth between."""
-    s = np.clip((np.asarray(x, float) - low) / (high - low), 0, 1)
-    return np.asarray(s * s * (3 - 2 * s))
-
-
-def daylight(hour: Array | float) -> Array:
-    """Sine of the height of the sun: -1 at midnight, 0 at 6 and 18 h, 1 at noon."""
-    return np.asarray(-np.cos(2 * np.pi * np.asarray(hour, float)))
-
-
-def part_of_day(hour: float) -> str:
-    """night, dawn, day or dusk."""
-    sun = float(daylight(hour))
-    return "night" if sun < -0.32 else "day" if sun > 0.3 else "dawn" if hour < 0.5 else "dusk"
-
-
-def _happenings(rng: np.random.Generator, kind: str, rate: Array) -> list[tuple[int, Event]]:
-    """A point process with `rate` events a second, (S, 16) at 4 Hz: (segment, event)."""
-    found = []
-    for s, tick in zip(*np.nonzero(rng.random(rate.shape) < rate / 4), strict=True):
-        time = float(min((tick + rng.random()) / 4, 3.99))
-        event = Event(kind, time, float(rng.beta(1.6, 2.2)), float(rng.uniform(-1, 1)), float(rng.random()))
-        found.append((int(s), event))
-    return found
-
-
-def _pulses(stage: Stage, kind: str, t: Array, attack: float, decay: float) -> Array:
-    """The sum over events of strength x (1 - exp(-s/attack)) x exp(-s/decay), (T,)."""
-    events = stage.events(kind, float(t.min()) - 8 * decay, float(t.max()) + 1e-6)
-    since = t[None] - np.array([e.time for e in events]).reshape(-1, 1)
-    strength = np.array([e.strength for e in events]).reshape(-1, 1)
-    s = np.maximum(since, 0)
-    return np.asarray((strength * -np.expm1(-s / attack) * np.exp(-s / decay)).sum(0))
-
-
 def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
     """Draught, hiss and wind, (N, 2): the flames flutter a few times a second."""
 
@@ -122,7 +87,7 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         fire, wind, gust = (
             stage.value("fire", t),
             stage.value("wind", t),
-            float(_pulses(stage, "gust", np.array([t]), 0.5, 1.0)[0]),
+            float(lanes.pulses(stage, "gust", np.array([t]), 0.5, 1.0)[0]),
         )
         pulse = 1 + (0.25 + 0.3 * wind) * flutter(t)
         draught = fire * (0.012 + 0.6 * fire**1.5) * max(pulse, 0.15) * band(f, 40, 115, 1.5) / (1 + (f / 900) ** 2)
@@ -181,7 +146,7 @@ def _creatures(stage: Stage, out: NDArray[np.float32], start: int, rate: int) ->
             if level > 0:
                 add_grain(out, start, rate, i * period, min(1.5 * level, 1) * chirp, x)
     for e in stage.events("bird", first - 3, last):
-        night = part_of_day(stage.segment(e.time).statics.get("hour", 0.5)) == "night"
+        night = quarter_of_day(stage.segment(e.time).statics.get("hour", 0.5)) == "night"
         calls = ((0, 0.5), (0.9, 0.25), (1.3, 0.7)) if night else ((0, 0.12), (0.2, 0.1), (0.36, 0.14), (0.6, 0.2))
         for i, (lag, seconds) in enumerate(calls):
             t = np.arange(int(seconds * rate)) / rate
@@ -189,17 +154,6 @@ def _creatures(stage: Stage, out: NDArray[np.float32], start: int, rate: int) ->
             phase = low * t + (-12 if night else 500 * np.cos(i * 1.7)) * t * t / seconds
             call = np.sin(np.pi * t / seconds) ** (1.2 if night else 1.0) * np.sin(2 * np.pi * phase)
             add_grain(out, start, rate, e.time + lag, (0.02 + 0.04 * e.strength) * (1.2 - e.distance) * call, e.x)
-
-
-def _static(stage: Stage, name: str, t: Array, read: Callable[[float], Array | float] = float) -> Array:
-    """What `read` makes of a static at many times, (T,), from four readings a second."""
-    ticks = np.arange(np.floor(t.min() * 4), np.ceil(t.max() * 4) + 1) / 4
-    return np.interp(t, ticks, [float(read(stage.static(name, float(s)))) for s in ticks])
-
-
-def _mean(segments: list[Segment], name: str) -> float:
-    """The mean of a curve over a clip."""
-    return float(np.mean([s.curves[name][0] if name in s.curves else 0.0 for s in segments]) / 4)
 
 
 @final
@@ -219,13 +173,13 @@ class Campfire(Place):
             drift(rng, segments, 0.04 + 0.9 * base, 0.03 + 0.07 * base, 4) + trend + 0.25 * (wind - windy), 0, 1
         )
         smoke = drift(rng, segments, 0.1 + 0.5 * (1 - dry) * (0.4 + 0.6 * base), 0.08, 6)
-        still_night = float(_between(0.1, -0.3, daylight(hour))) * (1 - windy)
+        still_night = float(lanes.between(0.1, -0.3, sun_height(hour))) * (1 - windy)
         life = drift(rng, segments, still_night * rng.beta(1, 1), 0.05, 10) * (still_night > 0.2)
         rates = {
             "crack": (0.05 + 1.3 * fire) * (0.2 + dry), "spark": 0.03 + 0.5 * fire**2 + 0.35 * wind * fire,
             "creak": 0.03 + 0.07 * fire, "gust": 0.5 * wind**2, "bird": np.full_like(fire, 0.07 * (1 - windy)),
         }  # fmt: skip
-        happened = [pair for kind, rate in rates.items() for pair in _happenings(rng, kind, rate)]
+        happened = [pair for kind, rate in rates.items() for pair in lanes.happenings(rng, kind, rate, 2.2)]
         variant, statics = int(rng.integers(65536)), self._statics(rng, hour, dry)
         out = []
         for s in range(segments):
@@ -239,11 +193,9 @@ class Campfire(Place):
 
     @staticmethod
     def _statics(rng: np.random.Generator, hour: float, dry: float) -> dict[str, float]:
-        middle = {
-            name: float(np.clip(rng.normal(0.5, 0.12), 0.05, 0.95)) for name in ("warmth", "saturation", "contrast")
-        }
-        camera = {name: float(rng.random()) for name in ("height", "pan", "focal", "drift", "sun")}
-        mist = 0.25 if part_of_day(hour) == "dawn" else 0.0
+        middle = middling(rng, 0.12, 0.05, "warmth", "saturation", "contrast")
+        camera = anywhere(rng, "height", "pan", "focal", "drift", "sun")
+        mist = 0.25 if quarter_of_day(hour) == "dawn" else 0.0
         haze = float(np.clip(rng.beta(1.5, 3) * (1.2 - 0.6 * dry) + mist, 0, 1))
         return {"hour": hour, "cloud": float(rng.beta(1, 1.4)), "haze": haze, **middle, **camera,
                 "exposure": float(np.clip(rng.normal(0.5, 0.06), 0.2, 0.8))}  # fmt: skip
@@ -251,10 +203,10 @@ class Campfire(Place):
     def caption(self, segments: list[Segment], rng: np.random.Generator) -> str:
         """How big the fire is, where, when, and some of wind, smoke, sparks, crackle and crickets."""
         first = segments[0]
-        mean = {name: _mean(segments, name) for name in ("fire", "wind", "steam", "life")}
+        mean = {name: words.mean(segments, name) for name in ("fire", "wind", "steam", "life")}
         strength = int(np.searchsorted([0.24, 0.48, 0.72], mean["fire"] + rng.normal(0, 0.02)))
         subject = str(rng.choice(_SUBJECTS[strength]))
-        part = part_of_day(first.statics["hour"])
+        part = quarter_of_day(first.statics["hour"])
         when = str(rng.choice(_HOURS[part]))
         where = str(rng.choice(_PINES if first.variant >= 32768 else _LEAVES))
         style = rng.random()
@@ -264,11 +216,11 @@ class Campfire(Place):
             text = f"{subject} {where} {when}"
         else:
             details = self._details(segments, mean, part, rng)
-            chosen = [details[i] for i in rng.permutation(len(details))[: 1 + int(rng.integers(3))]]
+            chosen = words.some(details, rng)
             head = str(rng.choice([f"{subject} {when}", f"{subject} {where}", f"{subject} {where} {when}",
                                    f"{when}, {subject}", f"{where}, {subject} {when}"]))  # fmt: skip
-            text = ", ".join([head, *chosen]) if rng.random() < 0.7 else ". ".join([head, *chosen])
-        return ". ".join(p[0].upper() + p[1:] for p in text.split(". ")) + "." if rng.random() < 0.4 else text
+            text = words.joined([head, *chosen], rng)
+        return words.written(text, rng)
 
     @staticmethod
     def _details(segments: list[Segment], mean: dict[str, float], part: str, rng: np.random.Generator) -> list[str]:
@@ -306,25 +258,24 @@ class Campfire(Place):
         """Seat: the draught's rumble (0.12 x fire at 35 Hz), a settling log (0.7, 46 Hz, 0.25 s), gusts; back: crackle
         (0.1 x fire at 170 Hz) and cracks (0.8, 230 Hz, 50 ms). Air 9 C at midnight, 21 C at noon, plus 17 C x fire."""
         fire, wind = stage.values("fire", t), stage.values("wind", t)
-        log, gust = _pulses(stage, "creak", t, 0.01, 0.25), _pulses(stage, "gust", t, 0.5, 1.0)
-        crack, fizz = _pulses(stage, "crack", t, 0.003, 0.05), _pulses(stage, "spark", t, 0.05, 0.3)
+        log, gust = lanes.pulses(stage, "creak", t, 0.01, 0.25), lanes.pulses(stage, "gust", t, 0.5, 1.0)
+        crack, fizz = lanes.pulses(stage, "crack", t, 0.003, 0.05), lanes.pulses(stage, "spark", t, 0.05, 0.3)
         hearth = np.stack([0.12 * fire, 0.7 * log, 0.15 * gust, 0.1 * fire * (0.6 + 0.4 * np.sin(t * 7.1) ** 2),
                            0.8 * crack, 0.12 * fizz])  # fmt: skip
         hertz = (hearth * np.array([35, 46, 30, 170, 230, 260])[:, None]).sum(0) / (hearth.sum(0) + 1e-6)
-        sun = _static(stage, "hour", t, daylight)
+        sun = lanes.slow(lambda s: float(sun_height(stage.static("hour", s))), t)
         warmth = 15 + 6 * sun + 17 * fire * (1 - 0.35 * wind) - 2 * wind
         blow = 0.2 + 6.5 * wind**1.3 + 4 * gust
         seat, back = hearth[:3].sum(0), hearth[3:].sum(0)
-        return np.stack(
-            [np.clip(seat, 0, 1), np.clip(back, 0, 1), np.clip(hertz, 20, 300), warmth, np.clip(blow, 0, 20)], -1
-        )
+        return lanes.felt(seat, back, hertz, warmth, blow)
 
     def smell(self, stage: Stage, t: Array) -> Array:
         """Wood smoke, thinned by wind; resin where pine logs crack; the wood around; cold air at night."""
         fire, wind, smoke = stage.values("fire", t), stage.values("wind", t), stage.values("steam", t)
-        crack, gust = _pulses(stage, "crack", t, 0.1, 1.2), _pulses(stage, "gust", t, 0.5, 1.0)
-        pines, haze = np.array([stage.segment(float(s)).variant >= 32768 for s in t]), _static(stage, "haze", t)
-        night = _between(0.3, -0.5, _static(stage, "hour", t, daylight))
+        crack, gust = lanes.pulses(stage, "crack", t, 0.1, 1.2), lanes.pulses(stage, "gust", t, 0.5, 1.0)
+        pines = np.array([stage.segment(float(s)).variant >= 32768 for s in t])
+        haze = lanes.slow(lambda s: stage.static("haze", s), t)
+        night = lanes.between(0.3, -0.5, lanes.slow(lambda s: float(sun_height(stage.static("hour", s))), t))
         out = np.zeros((len(t), len(NOTES)))
         out[:, NOTES.index("wood smoke")] = (0.15 + 0.3 * fire + 0.9 * smoke) * (1 - 0.45 * wind) + 0.25 * gust * smoke
         out[:, NOTES.index("resin")] = (0.12 + 0.15 * fire + 0.5 * crack) * np.where(pines, 1.0, 0.25)
@@ -338,8 +289,8 @@ class Campfire(Place):
     def taste(self, stage: Stage, t: Array) -> Array:
         """Thick smoke is bitter on the tongue: from smoke 0.3 on, up to 0.4; nothing else is tasted."""
         out = np.zeros((len(t), 5))
-        gust = _pulses(stage, "gust", t, 0.5, 1.0)
-        out[:, 3] = np.clip(0.4 * _between(0.3, 0.7, stage.values("steam", t)) * (1 + 0.5 * gust), 0, 1)
+        gust = lanes.pulses(stage, "gust", t, 0.5, 1.0)
+        out[:, 3] = np.clip(0.4 * lanes.between(0.3, 0.7, stage.values("steam", t)) * (1 + 0.5 * gust), 0, 1)
         return out
 
     def sound(self, stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:

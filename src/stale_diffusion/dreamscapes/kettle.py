@@ -18,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stale_diffusion.dreamscapes import lanes, words
 from stale_diffusion.dreamscapes.acoustics import add_grain, band, burst, reverberate, ring, shaped_noise
 from stale_diffusion.dreamscapes.kettle_picture import render
-from stale_diffusion.dreamscapes.place import Array, Place, View, drift
+from stale_diffusion.dreamscapes.light import quarter_of_day, sun_height
+from stale_diffusion.dreamscapes.place import Array, Place, View, anywhere, drift, middling
 from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
 from stale_diffusion.senses.smell import NOTES
 
@@ -70,23 +72,6 @@ _CUP = {
 }
 
 
-def _between(low: float, high: float, x: Array | float) -> Array:
-    """0 below low, 1 above high, smooth between."""
-    s = np.clip((np.asarray(x, float) - low) / (high - low), 0, 1)
-    return np.asarray(s * s * (3 - 2 * s))
-
-
-def daylight(hour: Array | float) -> Array:
-    """Sine of the height of the sun: -1 at midnight, 0 at 6 and 18 h, 1 at noon."""
-    return np.asarray(-np.cos(2 * np.pi * np.asarray(hour, float)))
-
-
-def part_of_day(hour: float) -> str:
-    """night, dawn, day or dusk."""
-    sun = float(daylight(hour))
-    return "night" if sun < -0.32 else "day" if sun > 0.3 else "dawn" if hour < 0.5 else "dusk"
-
-
 def whistle_seconds(event: Event) -> float:
     """How long the kettle sings."""
     return 1 + 4 * event.strength
@@ -95,16 +80,6 @@ def whistle_seconds(event: Event) -> float:
 def pour_seconds(event: Event) -> float:
     """How long coffee runs into the cup."""
     return 1.2 + 2.2 * event.strength
-
-
-def _happenings(rng: np.random.Generator, kind: str, rate: Array) -> list[tuple[int, Event]]:
-    """A point process with `rate` events a second, (S, 16) at 4 Hz: (segment, event)."""
-    found = []
-    for s, tick in zip(*np.nonzero(rng.random(rate.shape) < rate / 4), strict=True):
-        time = float(min((tick + rng.random()) / 4, 3.99))
-        event = Event(kind, time, float(rng.beta(1.6, 1.8)), float(rng.uniform(-1, 1)), float(rng.random()))
-        found.append((int(s), event))
-    return found
 
 
 def _one_at_a_time(happened: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
@@ -142,21 +117,12 @@ def _pours(rng: np.random.Generator, segments: int) -> tuple[Array, list[tuple[i
     return level.reshape(segments, 16), events
 
 
-def _pulses(stage: Stage, kind: str, t: Array, attack: float, decay: float) -> Array:
-    """The sum over events of strength x (1 - exp(-s/attack)) x exp(-s/decay), (T,)."""
-    events = stage.events(kind, float(t.min()) - 8 * decay, float(t.max()) + 1e-6)
-    since = t[None] - np.array([e.time for e in events]).reshape(-1, 1)
-    strength = np.array([e.strength for e in events]).reshape(-1, 1)
-    s = np.maximum(since, 0)
-    return np.asarray((strength * -np.expm1(-s / attack) * np.exp(-s / decay)).sum(0))
-
-
 def pouring(stage: Stage, t: Array) -> Array:
     """How strongly coffee runs at each time, (T,) in [0, 1]: up in 0.15 s, down in 0.3 s."""
     out = np.zeros(len(t))
     for e in stage.events("pour", float(t.min()) - 4, float(t.max()) + 1e-6):
         s = t - e.time
-        out = np.maximum(out, _between(0, 0.15, s) * _between(pour_seconds(e), pour_seconds(e) - 0.3, s))
+        out = np.maximum(out, lanes.between(0, 0.15, s) * lanes.between(pour_seconds(e), pour_seconds(e) - 0.3, s))
     return out
 
 
@@ -165,7 +131,7 @@ def singing(stage: Stage, t: Array) -> Array:
     out = np.zeros(len(t))
     for e in stage.events("whistle", float(t.min()) - 6, float(t.max()) + 1e-6):
         s, end = t - e.time, whistle_seconds(e)
-        out = np.maximum(out, (0.3 + 0.7 * e.strength) * _between(0, 0.8, s) * _between(end, end - 0.5, s))
+        out = np.maximum(out, (0.3 + 0.7 * e.strength) * lanes.between(0, 0.8, s) * lanes.between(end, end - 0.5, s))
     return out
 
 
@@ -175,7 +141,7 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
     def spectrum(f: Array, t: float) -> Array:
         steam, fire, rain, life = (stage.value(name, t) for name in ("steam", "fire", "rain", "life"))
         here = np.array([t])
-        car, poured = float(_pulses(stage, "passing", here, 1.0, 1.5)[0]), float(pouring(stage, here)[0])
+        car, poured = float(lanes.pulses(stage, "passing", here, 1.0, 1.5)[0]), float(pouring(stage, here)[0])
         seethe = 1 + 0.3 * np.sin(11 * t + 2 * np.sin(4.1 * t)) + 0.2 * np.sin(23 * t)
         cavitation = 0.05 * steam * max(1 - 1.1 * steam, 0.1) * band(f, 500, 2600) * seethe
         roll = 0.07 * steam**3 * seethe * band(f, 90, 420)
@@ -275,11 +241,6 @@ def _bird(stage: Stage, out: NDArray[np.float32], start: int, rate: int, e: Even
         add_grain(out, start, rate, e.time + lag, (0.006 + 0.012 * e.strength) * (1.2 - e.distance) * call, e.x)
 
 
-def _mean(segments: list[Segment], name: str) -> float:
-    """The mean of a curve over a clip."""
-    return float(np.mean([s.curves[name][0] if name in s.curves else 0.0 for s in segments]) / 4)
-
-
 @final
 class Kettle(Place):
     """A kettle, a cup, a window."""
@@ -304,7 +265,7 @@ class Kettle(Place):
         steam = np.clip(ramp + drift(rng, segments, 0.5, 0.06, 4) - 0.5 + rng.normal(0, 0.08), 0, 1)
         heat = {"cold": 0.0, "warming": 0.85, "boiling": 0.6, "off": 0.0, "simmer": 0.3}[phase]
         fire = np.clip(drift(rng, segments, heat + rng.normal(0, 0.07), 0.02, 6), 0, 1) * (heat > 0)
-        sun = min(max(float(daylight(hour)) + 0.2, 0.0), 1.0) ** 0.5
+        sun = min(max(float(sun_height(hour)) + 0.2, 0.0), 1.0) ** 0.5
         light = np.clip(drift(rng, segments, sun * (1 - 0.8 * cloud), 0.16 * sun, 6), 0, 1)
         rain = drift(rng, segments, wet, 0.1, 6) * (wet > 0)
         life = drift(rng, segments, float(rng.beta(1, 2)) * (0.3 + 0.7 * sun), 0.06, 8)
@@ -312,7 +273,7 @@ class Kettle(Place):
         outside = np.full_like(steam, 0.12 * sun * (1 - wet))
         rates = {"whistle": 0.35 * (steam > 0.78) * steam * (heat > 0), "clink": 0.02 + 0.08 * life, "bird": outside,
                  "drop": 0.05 + 0.1 * steam, "passing": 0.06 * life}  # fmt: skip
-        happened += [pair for kind, rate in rates.items() for pair in _happenings(rng, kind, rate)]
+        happened += [pair for kind, rate in rates.items() for pair in lanes.happenings(rng, kind, rate, 1.8)]
         happened = _one_at_a_time(happened)
         variant, statics = int(rng.integers(65536)), self._statics(rng, hour, cloud)
         curves = {"fire": fire, "steam": steam, "flow": level, "light": light, "rain": rain, "life": life}
@@ -336,20 +297,18 @@ class Kettle(Place):
 
     @staticmethod
     def _statics(rng: np.random.Generator, hour: float, cloud: float) -> dict[str, float]:
-        middle = {
-            name: float(np.clip(rng.normal(0.5, 0.12), 0.05, 0.95)) for name in ("warmth", "saturation", "contrast")
-        }
-        camera = {name: float(rng.random()) for name in ("height", "pan", "focal", "drift", "sun")}
+        middle = middling(rng, 0.12, 0.05, "warmth", "saturation", "contrast")
+        camera = anywhere(rng, "height", "pan", "focal", "drift", "sun")
         return {"hour": hour, "cloud": cloud, "haze": float(rng.beta(2, 3)), **middle, **camera,
                 "exposure": float(np.clip(rng.normal(0.5, 0.06), 0.2, 0.8))}  # fmt: skip
 
     def caption(self, segments: list[Segment], rng: np.random.Generator) -> str:
         """How hard the kettle boils, the coffee, where, when, and some of whistle, pour, light, rain and street."""
         first = segments[0]
-        mean = {name: _mean(segments, name) for name in ("steam", "flow", "fire", "rain", "light", "life")}
+        mean = {name: words.mean(segments, name) for name in ("steam", "flow", "fire", "rain", "light", "life")}
         strength = int(np.searchsorted([0.16, 0.45, 0.74], mean["steam"] + rng.normal(0, 0.02)))
         subject, cup = str(rng.choice(_SUBJECTS[strength])), str(rng.choice(_CUP[first.variant >= 32768]))
-        part = part_of_day(first.statics["hour"])
+        part = quarter_of_day(first.statics["hour"])
         when, where = str(rng.choice(_HOURS[part])), str(rng.choice(_PLACES))
         style = rng.random()
         if style < 0.12:
@@ -358,11 +317,11 @@ class Kettle(Place):
             text = f"{subject} and {cup} {where} {when}"
         else:
             details = self._details(segments, mean, part, rng)
-            chosen = [details[i] for i in rng.permutation(len(details))[: 1 + int(rng.integers(3))]]
+            chosen = words.some(details, rng)
             head = str(rng.choice([f"{subject} {when}", f"{subject} and {cup}", f"{subject} {where} {when}",
                                    f"{when}, {subject} {where}", f"{subject} beside {cup} {when}"]))  # fmt: skip
-            text = (", " if rng.random() < 0.7 else ". ").join([head, *chosen])
-        return ". ".join(p[0].upper() + p[1:] for p in text.split(". ")) + "." if rng.random() < 0.4 else text
+            text = words.joined([head, *chosen], rng)
+        return words.written(text, rng)
 
     @staticmethod
     def _details(segments: list[Segment], mean: dict[str, float], part: str, rng: np.random.Generator) -> list[str]:
@@ -408,10 +367,10 @@ class Kettle(Place):
         """Seat: the boil's rumble through the table (0.16 x steam^2 at 60 Hz), a cup set down (0.5, 90 Hz, 60 ms),
         a car; back: hiss, whistle (0.3, 280 Hz), pour (0.22, 140 Hz), china. Air 20 C, sun +5, steam +4."""
         steam, light = stage.values("steam", t), stage.values("light", t)
-        clink, car = _pulses(stage, "clink", t, 0.002, 0.06), _pulses(stage, "passing", t, 1.0, 1.5)
+        clink, car = lanes.pulses(stage, "clink", t, 0.002, 0.06), lanes.pulses(stage, "passing", t, 1.0, 1.5)
         parts = np.stack([0.16 * steam**2, 0.5 * clink, 0.25 * car, 0.05 * steam, 0.3 * singing(stage, t),
                           0.22 * pouring(stage, t), 0.25 * clink,
-                          0.2 * _pulses(stage, "drop", t, 0.002, 0.03)])  # fmt: skip
+                          0.2 * lanes.pulses(stage, "drop", t, 0.002, 0.03)])  # fmt: skip
         hertz = (parts * np.array([60, 90, 32, 200, 280, 140, 250, 180])[:, None]).sum(0) / (parts.sum(0) + 1e-6)
         warmth = 20 + 5 * light + 4 * steam + 2 * stage.values("fire", t) + 2 * pouring(stage, t)
         seat, back = np.clip(parts[:3].sum(0), 0, 1), np.clip(parts[3:].sum(0), 0, 1)
@@ -421,7 +380,7 @@ class Kettle(Place):
         """Coffee by how full the cup is and while it is poured; milk; hot metal by flame and steam; rain on stone."""
         steam, level, fire = (stage.values(name, t) for name in ("steam", "flow", "fire"))
         milk = np.array([stage.segment(float(s)).variant >= 32768 for s in t])
-        poured = np.maximum(pouring(stage, t), _pulses(stage, "pour", t, 0.3, 2.5))
+        poured = np.maximum(pouring(stage, t), lanes.pulses(stage, "pour", t, 0.3, 2.5))
         out = np.zeros((len(t), len(NOTES)))
         out[:, NOTES.index("coffee")] = 0.15 + 0.4 * level + 0.5 * poured
         out[:, NOTES.index("warm milk")] = (0.1 + 0.3 * level + 0.2 * poured) * milk

@@ -28,6 +28,23 @@ def elevation(hour: float) -> float:
     return float(-58 * np.cos(2 * np.pi * hour))
 
 
+def sun_height(hour: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Height of the sun without a season: -1 at midnight, 0 at 6 and 18 h, 1 at noon."""
+    return np.asarray(-np.cos(2 * np.pi * np.asarray(hour, float)))
+
+
+def daylight(hour: float) -> float:
+    """How much of the day there is at an hour in [0, 1): 0 at night, 1 by day, between them at dawn and dusk."""
+    s = np.clip((-np.cos(2 * np.pi * hour) + 0.12) / 0.6, 0, 1)
+    return float(s * s * (3 - 2 * s))
+
+
+def quarter_of_day(hour: float) -> str:
+    """One of night, dawn, day, dusk."""
+    sun = float(sun_height(hour))
+    return "night" if sun < -0.32 else "day" if sun > 0.3 else "dawn" if hour < 0.5 else "dusk"
+
+
 def part_of_day(hour: float) -> str:
     """One of night, dawn, morning, noon, afternoon, dusk."""
     hour %= 1

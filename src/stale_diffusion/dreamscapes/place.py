@@ -119,6 +119,16 @@ def drift(rng: np.random.Generator, segments: int, mean: float, spread: float, s
     return np.clip(mean + spread * noise, 0, 1).reshape(segments, 16)
 
 
+def anywhere(rng: np.random.Generator, *names: str) -> dict[str, float]:
+    """Statics drawn uniformly from [0, 1)."""
+    return {name: float(rng.random()) for name in names}
+
+
+def middling(rng: np.random.Generator, spread: float, edge: float, *names: str) -> dict[str, float]:
+    """Statics drawn around 0.5 with standard deviation `spread`, at least `edge` away from 0 and 1."""
+    return {name: float(np.clip(rng.normal(0.5, spread), edge, 1 - edge)) for name in names}
+
+
 def linger(released: Array, rate: float, build: float = 1.5, decay: float = 9.0) -> Array:
     """What is smelt of what is released: it builds up in `build` seconds and lingers for `decay`, (T, C) -> (T, C).
 

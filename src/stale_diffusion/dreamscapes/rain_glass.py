@@ -10,14 +10,14 @@ Shapes: H rows, W columns, N samples of sound, T ticks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stale_diffusion.dreamscapes import light, rain_glass_picture
+from stale_diffusion.dreamscapes import lanes, light, rain_glass_picture, words
 from stale_diffusion.dreamscapes.acoustics import (
     Sound,
     add_grain,
@@ -28,12 +28,11 @@ from stale_diffusion.dreamscapes.acoustics import (
     ring,
     shaped_noise,
 )
-from stale_diffusion.dreamscapes.place import Place, View, drift
-from stale_diffusion.dreamscapes.rain_glass_view import daylight, is_garden
+from stale_diffusion.dreamscapes.light import daylight
+from stale_diffusion.dreamscapes.place import Array, Place, View, drift
+from stale_diffusion.dreamscapes.rain_glass_view import is_garden
 from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
-from stale_diffusion.senses.smell import NOTES
 
-Array = NDArray[np.float64]
 NEAREST = 1.5  # seconds from the time of a passing car to its nearest point
 
 HELD_OUT_WORDINGS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -52,20 +51,6 @@ HELD_OUT_WORDINGS: tuple[tuple[str, dict[str, str]], ...] = (
 )
 
 
-def _happens(rng: np.random.Generator, rate: Array) -> Array:
-    """Times of a Poisson process, seconds; `rate` (16,) is in events a second at 4 Hz."""
-    counts = rng.poisson(np.clip(rate, 0, None) / 4)
-    return (np.repeat(np.arange(16), counts) + rng.random(int(counts.sum()))) / 4
-
-
-def _envelope(events: Sequence[Event], t: Array, attack: float, decay: float, delay: float = 0.0) -> Array:
-    """Sum of strengths, each with an exponential attack and decay in seconds, (T,)."""
-    if not events:
-        return np.zeros_like(t)
-    age = np.maximum(t[:, None] - np.array([e.time for e in events]) - delay, 0)
-    return np.asarray((1 - np.exp(-age / attack)) * np.exp(-age / decay) @ np.array([e.strength for e in events]))
-
-
 def _passing(events: Sequence[Event], t: Array, seconds: float = 0.7) -> Array:
     """How near the cars are, (T,): a Lorentzian around the nearest point, over the distance."""
     near = np.zeros_like(t)
@@ -74,12 +59,6 @@ def _passing(events: Sequence[Event], t: Array, seconds: float = 0.7) -> Array:
         rise = np.clip(age / NEAREST, 0, 1)  # nothing before its time
         near += e.strength / (1 + 3 * e.distance) * rise / (1 + ((age - NEAREST) / seconds) ** 2)
     return near
-
-
-def _slow(read: Callable[[float], float], t: Array) -> Array:
-    """Something slow at many times, (T,): read four times a second, on the movie's clock, and interpolated."""
-    knots = np.arange(np.floor(t.min() * 4), np.ceil(t.max() * 4) + 1) / 4
-    return np.interp(t, knots, [read(s) for s in knots.tolist()])
 
 
 @final
@@ -112,10 +91,7 @@ class RainOnGlass(Place):
         out = []
         for i in range(segments):
             events = self._events(rng, rain[i], wind[i], life[i])
-            for e in events:
-                if e.kind == "gust":
-                    after = (np.arange(16) + 0.5) / 4 - e.time
-                    wind[i] = np.clip(wind[i] + 0.3 * e.strength * np.exp(-((after - 0.8) ** 2) / 1.2), 0, 1)
+            wind[i] = lanes.gusty(wind[i], events)
             named = {"rain": rain[i], "wind": wind[i], "steam": steam[i]} | ({} if garden else {"life": life[i]})
             curves = {name: fit_curve(values) for name, values in named.items()}
             out.append(Segment(self.name, self.name, variant, statics, curves, tuple(events)))
@@ -126,7 +102,7 @@ class RainOnGlass(Place):
         """What happens in one segment; where it is too much the runnels and drops that came last are left out."""
         events = [
             Event("gust", time, float(np.clip(wind.mean() + rng.normal(0.1, 0.12), 0.1, 1)), float(rng.uniform(-1, 1)))
-            for time in _happens(rng, 0.35 * wind**2)[:2]
+            for time in lanes.happens(rng, 0.35 * wind**2)[:2]
         ]
         events += [
             Event(
@@ -136,11 +112,11 @@ class RainOnGlass(Place):
                 float(rng.choice((-1, 1)) * rng.uniform(0.5, 1)),
                 float(rng.random()),
             )
-            for time in _happens(rng, 0.32 * life**1.3)[:2]
+            for time in lanes.happens(rng, 0.32 * life**1.3)[:2]
         ]
         water = [
             Event("runnel", time, float(rng.beta(2, 2.5)), float(rng.uniform(-1, 1)), float(rng.beta(0.9, 2.5)))
-            for time in _happens(rng, 0.05 + 1.1 * rain**1.4)
+            for time in lanes.happens(rng, 0.05 + 1.1 * rain**1.4)
         ]
         water += [
             Event(
@@ -150,7 +126,7 @@ class RainOnGlass(Place):
                 float(rng.uniform(-1, 1)),
                 float(rng.random()),
             )
-            for time in _happens(rng, 0.15 + 1.7 * rain)
+            for time in lanes.happens(rng, 0.15 + 1.7 * rain)
         ]
         rng.shuffle(water)
         return sorted([*events, *water[: SLOTS - len(events)]], key=lambda e: e.time)
@@ -163,25 +139,24 @@ class RainOnGlass(Place):
         """Seat: gusts and cars passing (40-55 Hz). Back: patter, a tick for each heavy drop (130-220 Hz)."""
         since, until = float(t.min()) - 8, float(t.max()) + 1e-6
         rain, wind = stage.values("rain", t), stage.values("wind", t)
-        gust = _envelope(stage.events("gust", since, until), t, 0.35, 0.9)
+        gust = lanes.envelope(stage.events("gust", since, until), t, 0.35, 0.9)
         cars = _passing(stage.events("passing", since, until), t)
-        ticks = _envelope(stage.events("drop", since, until), t, 0.006, 0.06)
-        slide = _envelope(stage.events("runnel", since, until), t, 0.25, 1.2)
+        ticks = lanes.envelope(stage.events("drop", since, until), t, 0.006, 0.06)
+        slide = lanes.envelope(stage.events("runnel", since, until), t, 0.25, 1.2)
         seat = 0.03 * rain + 0.12 * wind**2 + 0.22 * gust + 0.4 * cars
         back = 0.42 * rain**1.3 + 0.5 * ticks + 0.05 * slide
         hertz = ((42 + 12 * wind) * seat + (130 + 90 * rain) * back + 0.5) / (seat + back + 0.01)
-        day = _slow(lambda s: daylight(stage.static("hour", s)), t)
-        warm = _slow(lambda s: stage.static("warmth", s), t)
+        day = lanes.slow(lambda s: daylight(stage.static("hour", s)), t)
+        warm = lanes.slow(lambda s: stage.static("warmth", s), t)
         celsius = 15.5 + 3.5 * day + 2 * (warm - 0.5) - 2.5 * rain - 2 * wind
         draught = 0.1 + 0.9 * wind + 1.6 * gust
-        columns = [np.clip(seat, 0, 1), np.clip(back, 0, 1), np.clip(hertz, 20, 300), celsius, np.clip(draught, 0, 20)]
-        return np.stack(columns, -1)
+        return lanes.felt(seat, back, hertz, celsius, draught)
 
     def smell(self, stage: Stage, t: Array) -> Array:
         """Wet stone and cold air through the gap of the window; from the garden earth, leaves and flowers."""
         rain, wind, cars = stage.values("rain", t), stage.values("wind", t), stage.values("life", t)
-        night = 1 - _slow(lambda s: daylight(stage.static("hour", s)), t)
-        garden = _slow(lambda s: float(is_garden(stage.segment(s).variant)), t)
+        night = 1 - lanes.slow(lambda s: daylight(stage.static("hour", s)), t)
+        garden = lanes.slow(lambda s: float(is_garden(stage.segment(s).variant)), t)
         released = {
             "rain on stone": (0.2 + 0.6 * rain) * (1 - 0.4 * garden),
             "ozone": 0.28 * np.clip(rain - 0.4, 0, 1),
@@ -192,10 +167,8 @@ class RainOnGlass(Place):
             "dust": (1 - garden) * 0.25 * np.clip(0.5 - rain, 0, 1),
             "hot metal": (1 - garden) * 0.15 * cars,
         }
-        out = np.zeros((len(t), len(NOTES)))
-        for note, strength in released.items():
-            out[:, NOTES.index(note)] = np.clip(strength * (0.4 + 0.6 * wind), 0, 1)  # the draught brings it in
-        return out
+        draught = 0.4 + 0.6 * wind  # brings it in
+        return lanes.released({note: strength * draught for note, strength in released.items()}, len(t))
 
     def taste(self, stage: Stage, t: Array) -> Array:
         """Nothing: the rain stays outside."""
@@ -266,7 +239,7 @@ def _dry(stage: Stage, start: int, n: int, rate: int) -> Sound:
 
     def weather(f: Array, s: float) -> Array:
         rain, wind = stage.value("rain", s), stage.value("wind", s)
-        gust = float(_envelope(gusts, np.array([s]), 0.35, 0.9)[0])
+        gust = float(lanes.envelope(gusts, np.array([s]), 0.35, 0.9)[0])
         roof = (0.024 + 0.13 * rain**1.3) * (band(f, 300, 1900, 1.4) + 0.13 * rain * band(f, 2500, 7000, 1))
         howl = resonance(f, 240 + 260 * wind + 160 * gust, 7) * (0.3 * wind**2 + 0.25 * gust)
         rumble = 0.12 * rain * band(f, 50, 200, 1) + 0.25 * (wind**1.5 + gust) * band(f, 40, 160, 1)
@@ -387,21 +360,11 @@ _CARS = (
 )
 
 
-def _level(value: float, rng: np.random.Generator, low: float = 0.34, high: float = 0.62) -> int:
-    """0 weak, 1 middling, 2 strong, with soft thresholds."""
-    return int(np.searchsorted((low, high), value + rng.normal(0, 0.03)))
-
-
 def _caption(segments: list[Segment], rng: np.random.Generator) -> str:
-    def pick(words: Sequence[str]) -> str:
-        return str(words[int(rng.integers(len(words)))])
-
-    def mean(name: str) -> float:  # the zeroth DCT coefficient is four times the mean
-        return float(np.mean([s.curves[name][0] / 4 for s in segments if name in s.curves] or [0.0]))
-
+    pick, mean = partial(words.pick, rng=rng), partial(words.mean_where_given, segments)
     first = segments[0]
     hour, garden = first.statics["hour"], is_garden(first.variant)
-    dark, rain = daylight(hour) < 0.5, _level(mean("rain"), rng)
+    dark, rain = daylight(hour) < 0.5, words.level(mean("rain"), rng)
     when = pick(_WHEN[light.part_of_day(hour + rng.normal(0, 0.004))])
     style = rng.random()
     if style < 0.15:
@@ -409,13 +372,13 @@ def _caption(segments: list[Segment], rng: np.random.Generator) -> str:
     subject = f"{pick(_RAIN[rain])} {pick(_FALLS)}"
     more = [when, pick(_BEHIND[garden, dark])]
     if rng.random() < 0.4:
-        more.append(pick(_RUNS[_level(mean("rain"), rng)]))
+        more.append(pick(_RUNS[words.level(mean("rain"), rng)]))
     if rng.random() < 0.35:
-        more.append(pick(_WIND[_level(mean("wind"), rng)]))
+        more.append(pick(_WIND[words.level(mean("wind"), rng)]))
     if rng.random() < 0.25:
-        more.append(pick(_MIST[_level(mean("steam"), rng)]))
+        more.append(pick(_MIST[words.level(mean("steam"), rng)]))
     if not garden and rng.random() < 0.25:
-        more.append(pick(_CARS[_level(mean("life"), rng)]))
+        more.append(pick(_CARS[words.level(mean("life"), rng)]))
     if style < 0.35:
         return f"{when}, {subject}, {pick(more[1:])}"
     if style < 0.45:

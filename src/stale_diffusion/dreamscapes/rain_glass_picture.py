@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stale_diffusion.dreamscapes.light import daylight
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View
-from stale_diffusion.dreamscapes.rain_glass_view import WIDE, behind, blur, daylight, f32
+from stale_diffusion.dreamscapes.rain_glass_view import WIDE, behind, blur, f32
 from stale_diffusion.scene import Stage
 
 Array = NDArray[np.float64]

@@ -23,12 +23,6 @@ Array = NDArray[np.float64]
 WIDE = 2.7  # half the width of what drops can show
 
 
-def daylight(hour: float) -> float:
-    """How much of the day there is at an hour in [0, 1): 0 at night, 1 by day, between them at dawn and dusk."""
-    s = np.clip((-np.cos(2 * np.pi * hour) + 0.12) / 0.6, 0, 1)
-    return float(s * s * (3 - 2 * s))
-
-
 def is_garden(variant: int) -> bool:
     """Whether the window of a variant looks on a garden (else on a city): the highest bit says so."""
     return variant >= 32768

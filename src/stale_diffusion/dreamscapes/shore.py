@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stale_diffusion.dreamscapes import acoustics, light
-from stale_diffusion.dreamscapes.place import Array, Place, View, drift
+from stale_diffusion.dreamscapes import acoustics, lanes, light, words
+from stale_diffusion.dreamscapes.place import Array, Place, View, anywhere, drift, middling
 from stale_diffusion.dreamscapes.shore_picture import BORE_SPEED, MEMORY, Picture, metres
 from stale_diffusion.scene import Event, Segment, Stage, fit_curve
 from stale_diffusion.senses.base import SEGMENT_SECONDS
@@ -69,30 +69,16 @@ _FORMS = (
 )  # fmt: skip
 
 
-def _pulse(since: Array, attack: float, decay: float) -> Array:
-    """An envelope that rises in `attack` seconds and falls by e in `decay`, 0 before it begins."""
-    s = np.maximum(since, 0)
-    return np.asarray((1 - np.exp(-s / attack)) * np.exp(-s / decay) * (since > 0))
-
-
 def _waves(stage: Stage, t: Array) -> tuple[Array, Array, Array]:
     """Times of breaking, strengths and metres, each (E, 1), of the waves that matter to times t."""
-    found = stage.events("wave", float(t[0]) - MEMORY, float(t[-1]) + 1e-6)
-    rows = np.array([(e.time, e.strength, e.distance) for e in found]).reshape(-1, 3)
-    return rows[:, :1], rows[:, 1:2], metres(rows[:, 2:])
+    when, strength, distance = lanes.recent(stage, "wave", t, MEMORY)
+    return when, strength, metres(distance)
 
 
 def _gusts(stage: Stage, t: Array) -> Array:
     """What gusts add to the curve `wind`, (T,)."""
-    found = stage.events("gust", float(t[0]) - MEMORY, float(t[-1]) + 1e-6)
-    rows = np.array([(e.time, e.strength) for e in found]).reshape(-1, 2)
-    return np.asarray(0.5 * (rows[:, 1:] * _pulse(t - rows[:, :1], 0.5, 1.5)).sum(0))
-
-
-def _pick(words: tuple[tuple[str, ...], ...], value: float, rng: np.random.Generator) -> str:
-    """A wording for a value in [0, 1]; the threshold between neighbours is soft."""
-    level = int(np.clip(value * len(words) + rng.normal(0, 0.12), 0, len(words) - 1e-6))
-    return str(rng.choice(words[level]))
+    when, strength, _ = lanes.recent(stage, "gust", t, MEMORY)
+    return np.asarray(0.5 * (strength * lanes.pulse(t - when, 0.5, 1.5)).sum(0))
 
 
 def _surf(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
@@ -112,9 +98,9 @@ def _surf(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         )
         age = seconds - times
         power = strengths**1.35 / (0.55 + far / 28) * ears[ear]
-        roar = (power * _pulse(age - far / 343, 0.2, 0.95)).sum()
-        hiss = (power * _pulse(age - 0.2, 0.45, 1.0)).sum()
-        wash = (strengths**0.5 * power * _pulse(age - 0.6 * far / BORE_SPEED, 0.9, 1.7)).sum()
+        roar = (power * lanes.pulse(age - far / 343, 0.2, 0.95)).sum()
+        hiss = (power * lanes.pulse(age - 0.2, 0.45, 1.0)).sum()
+        wash = (strengths**0.5 * power * lanes.pulse(age - 0.6 * far / BORE_SPEED, 0.9, 1.7)).sum()
         fall = 1 / (1 + (f / 9000) ** 2)  # air and distance take the top
         sea = (0.006 + 0.035 * swell**1.3) * acoustics.band(f, 110, 700, 1.0)
         sea = sea + 0.95 * roar * acoustics.band(f, 110, 520, 1.1) + 0.55 * hiss * acoustics.band(f, 420, 2700, 0.9)
@@ -132,7 +118,7 @@ def _bubbles(stage: Stage, tick: int, out: NDArray[np.float32], start: int, rate
     """Foam that fizzes: bursting bubbles in a quarter of a second, more where a wash runs."""
     now = np.array([tick / 4])
     when, strength, far = _waves(stage, now)
-    wash = float((strength * _pulse(now - when - 0.6 * far / BORE_SPEED, 1.0, 3.0)).sum())
+    wash = float((strength * lanes.pulse(now - when - 0.6 * far / BORE_SPEED, 1.0, 3.0)).sum())
     rng = np.random.default_rng([71, stage.segment(tick / 4).variant, max(tick, 0)])
     for _ in range(rng.poisson(40 * min(wash, 1.2)) if tick >= 0 else 0):
         time, hz = (tick + rng.random()) / 4, float(np.exp(rng.uniform(np.log(1200), np.log(7000))))
@@ -187,8 +173,8 @@ class Shore(Place):
 
     @staticmethod
     def _statics(rng: np.random.Generator, force: float, cloud: float) -> dict[str, float]:
-        unit = {name: float(rng.random()) for name in ("height", "pan", "focal", "drift")}
-        look = {name: float(np.clip(rng.normal(0.5, 0.07), 0, 1)) for name in ("saturation", "exposure", "contrast")}
+        unit = anywhere(rng, "height", "pan", "focal", "drift")
+        look = middling(rng, 0.07, 0, "saturation", "exposure", "contrast")
         warmth = float(np.clip(rng.normal(0.52, 0.1), 0, 1))
         haze = float(np.clip(rng.beta(1.2, 2.5) + 0.2 * force * rng.random(), 0, 1))
         return {**unit, **look, "warmth": warmth, "cloud": cloud, "haze": haze, "sun": light.draw_sun(rng)}
@@ -216,19 +202,16 @@ class Shore(Place):
     def caption(self, segments: list[Segment], rng: np.random.Generator) -> str:
         """A sentence of 1 to 4 parts: the waves, the wind, the sky, the hour."""
         statics = {"hour": 0.5, "cloud": 0.5, "haze": 0.5, **segments[0].statics}
-        mean = {
-            k: float(np.mean([s.curves.get(k, (0.0,))[0] / 4 for s in segments]))
-            for k in ("wind", "swell", "life", "near")
-        }
+        mean = {name: words.mean(segments, name) for name in ("wind", "swell", "life", "near")}
         day = light.part_of_day(statics["hour"] + rng.normal(0, 0.004))
         extra = ["the smell of salt", "sea air", "foam on wet sand"]
         extra += ["gulls call", "seagulls overhead"] * 2 if mean["life"] > 0.3 else []
         extra += ["haze on the horizon", "misty air"] if statics["haze"] > 0.5 else []
         extra += ["stars", "moonlight on the water"] if day == "night" and statics["cloud"] < 0.45 else []
         text = str(rng.choice(_FORMS)).format(
-            waves=_pick(_WAVES, mean["swell"], rng),
-            wind=_pick(_WIND, mean["wind"], rng),
-            sky=_pick(_SKY, statics["cloud"], rng),
+            waves=words.graded(_WAVES, mean["swell"], rng),
+            wind=words.graded(_WIND, mean["wind"], rng),
+            sky=words.graded(_SKY, statics["cloud"], rng),
             when=rng.choice(_WHEN[day]),
             place=rng.choice(_PLACE),
             extra=rng.choice(extra),
@@ -240,9 +223,11 @@ class Shore(Place):
         wind = np.clip(stage.values("wind", t) + _gusts(stage, t), 0, 1)
         swell = stage.values("swell", t)
         when, strength, far = _waves(stage, t)
-        crash = (strength**1.3 / (1 + far / 30) * _pulse(t - when - far / 343, 0.25, 1.8)).sum(0)
+        crash = (strength**1.3 / (1 + far / 30) * lanes.pulse(t - when - far / 343, 0.25, 1.8)).sum(0)
         wash = (
-            strength * _pulse(t - when - 0.6 * far / BORE_SPEED, 0.9, 2.5) * np.clip((MEMORY - (t - when)) / 2, 0, 1)
+            strength
+            * lanes.pulse(t - when - 0.6 * far / BORE_SPEED, 0.9, 2.5)
+            * np.clip((MEMORY - (t - when)) / 2, 0, 1)
         ).sum(0)
         seat = np.clip(0.02 + 0.22 * swell**1.5 + 1.25 * crash, 0, 1)
         back = np.clip(0.02 + 0.10 * swell + 0.10 * wind**2 + 0.45 * wash, 0, 1)
@@ -261,7 +246,7 @@ class Shore(Place):
         """Sea salt with wind and spray, seaweed from the wet sand, cold air on cold nights."""
         wind, swell, near = (stage.values(name, t) for name in ("wind", "swell", "near"))
         when, strength, _ = _waves(stage, t)
-        spray = (strength * _pulse(t - when, 0.4, 2.0)).sum(0)
+        spray = (strength * lanes.pulse(t - when, 0.4, 2.0)).sum(0)
         out = np.zeros((len(t), len(NOTES)))
         out[:, NOTES.index("sea salt")] = 0.25 + 0.35 * wind + 0.2 * swell + 0.3 * spray
         out[:, NOTES.index("seaweed")] = 0.12 + 0.4 * (1 - near) * (1 - 0.6 * wind) * (
@@ -274,7 +259,7 @@ class Shore(Place):
         """Salt on the lips, as spray comes over."""
         wind, near = stage.values("wind", t), stage.values("near", t)
         when, strength, far = _waves(stage, t)
-        spray = (strength / (1 + far / 25) * _pulse(t - when - 0.5, 0.6, 3.0)).sum(0)
+        spray = (strength / (1 + far / 25) * lanes.pulse(t - when - 0.5, 0.6, 3.0)).sum(0)
         out = np.zeros((len(t), 5))
         out[:, 2] = np.clip(0.03 + (0.15 + 0.85 * wind) * (0.25 * near + 0.9 * spray), 0, 1)
         return out

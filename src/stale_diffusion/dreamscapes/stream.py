@@ -9,22 +9,21 @@ Shapes: H rows, W columns, N samples of sound, T ticks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stale_diffusion.dreamscapes import light, stream_picture
+from stale_diffusion.dreamscapes import lanes, light, stream_picture, words
 from stale_diffusion.dreamscapes.acoustics import Sound, add_grain, band, burst, reverberate, shaped_noise
-from stale_diffusion.dreamscapes.place import Place, View, drift
-from stale_diffusion.dreamscapes.stream_wood import daylight, is_conifer
+from stale_diffusion.dreamscapes.light import daylight
+from stale_diffusion.dreamscapes.place import Array, Place, View, drift
+from stale_diffusion.dreamscapes.stream_wood import is_conifer
 from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
-from stale_diffusion.senses.smell import NOTES
 
-Array = NDArray[np.float64]
+_envelope = partial(lanes.envelope, spreading=1.0)  # the nearer, the stronger
 
 HELD_OUT_WORDINGS: tuple[tuple[str, dict[str, str]], ...] = (
     ("snowmelt thunders through the gorge under a high summer sun", {"hour": "day", "strength": "strong"}),
@@ -34,27 +33,6 @@ HELD_OUT_WORDINGS: tuple[tuple[str, dict[str, str]], ...] = (
     ("the first robin, cool air, a spate rolling the pebbles along", {"hour": "dawn", "strength": "strong"}),
     ("fading light and a lazy beck between the ferns", {"hour": "dusk", "strength": "weak"}),
 )
-
-
-def _happens(rng: np.random.Generator, rate: Array) -> Array:
-    """Times of a Poisson process, seconds; `rate` (16,) is in events a second at 4 Hz."""
-    counts = rng.poisson(np.clip(rate, 0, None) / 4)
-    return (np.repeat(np.arange(16), counts) + rng.random(int(counts.sum()))) / 4
-
-
-def _envelope(events: Sequence[Event], t: Array, attack: float, decay: float) -> Array:
-    """Sum of strengths over distance, each with an exponential attack and decay in seconds, (T,)."""
-    if not events:
-        return np.zeros_like(t)
-    age = np.maximum(t[:, None] - np.array([e.time for e in events]), 0)
-    weights = np.array([e.strength / (1 + e.distance) for e in events])
-    return np.asarray((1 - np.exp(-age / attack)) * np.exp(-age / decay) @ weights)
-
-
-def _slow(read: Callable[[float], float], t: Array) -> Array:
-    """Something slow at many times, (T,): read four times a second, on the movie's clock, and interpolated."""
-    knots = np.arange(np.floor(t.min() * 4), np.ceil(t.max() * 4) + 1) / 4
-    return np.interp(t, knots, [read(s) for s in knots.tolist()])
 
 
 @final
@@ -94,10 +72,7 @@ class ForestStream(Place):
         out = []
         for i in range(segments):
             events = self._events(rng, flow[i], wind[i], life[i], day, float(morning))
-            for e in events:
-                if e.kind == "gust":
-                    after = (np.arange(16) + 0.5) / 4 - e.time
-                    wind[i] = np.clip(wind[i] + 0.3 * e.strength * np.exp(-((after - 0.8) ** 2) / 1.2), 0, 1)
+            wind[i] = lanes.gusty(wind[i], events)
             named = {"flow": flow[i], "wind": wind[i], "light": sun[i], "life": life[i]}
             curves = {name: fit_curve(values) for name, values in named.items()}
             out.append(Segment(self.name, self.name, variant, statics, curves, tuple(events)))
@@ -114,15 +89,15 @@ class ForestStream(Place):
 
         events = [
             Event("gust", time, float(np.clip(wind.mean() + rng.normal(0.1, 0.12), 0.1, 1)), x())
-            for time in _happens(rng, 0.3 * wind**2)[:2]
+            for time in lanes.happens(rng, 0.3 * wind**2)[:2]
         ]
         events += [
             Event("bird", time, float(rng.beta(3, 2)), x(), float(rng.random()))
-            for time in _happens(rng, 0.9 * life**1.5 * min(day + morning, 1.5))[:4]
+            for time in lanes.happens(rng, 0.9 * life**1.5 * min(day + morning, 1.5))[:4]
         ]
         events += [
             Event("frog", time, float(rng.beta(3, 2)), x(), float(rng.random()))
-            for time in _happens(rng, 1.0 * life**1.5 * (1 - day) * (1 - 0.7 * morning))[:4]
+            for time in lanes.happens(rng, 1.0 * life**1.5 * (1 - day) * (1 - 0.7 * morning))[:4]
         ]
         splashes = [
             Event(
@@ -132,7 +107,7 @@ class ForestStream(Place):
                 float(np.clip(rng.normal(0, 0.35), -1, 1)),
                 float(rng.random()),
             )
-            for time in _happens(rng, 0.05 + 1.8 * flow**1.5)
+            for time in lanes.happens(rng, 0.05 + 1.8 * flow**1.5)
         ]
         return sorted([*events, *splashes[: SLOTS - len(events)]], key=lambda e: e.time)
 
@@ -151,19 +126,18 @@ class ForestStream(Place):
         seat = 0.03 + 0.5 * flow**1.6 + 0.15 * gust + 0.1 * splash
         back = 0.04 * flow + 0.6 * splash + 0.12 * wind**2 + 0.12 * gust + 0.08 * voices + 0.12 * frogs
         hertz = ((32 + 24 * flow) * seat + (110 + 70 * wind) * back + 0.5) / (seat + back + 0.01)
-        day = _slow(lambda s: daylight(stage.static("hour", s)), t)
-        warm = _slow(lambda s: stage.static("warmth", s), t)
+        day = lanes.slow(lambda s: daylight(stage.static("hour", s)), t)
+        warm = lanes.slow(lambda s: stage.static("warmth", s), t)
         celsius = 8 + 7 * day + 4 * day * sun + 4 * (warm - 0.5) - 2.5 * flow - 1.5 * wind
         air = 0.3 + 0.4 * flow + 3.2 * wind + 3.5 * gust
-        columns = [np.clip(seat, 0, 1), np.clip(back, 0, 1), np.clip(hertz, 20, 300), celsius, np.clip(air, 0, 20)]
-        return np.stack(columns, -1)
+        return lanes.felt(seat, back, hertz, celsius, air)
 
     def smell(self, stage: Stage, t: Array) -> Array:
         """Moss, wet earth and wet stone; pine and resin in the warmth of conifers, leaves and flowers elsewhere."""
         flow, wind, sun = (stage.values(name, t) for name in ("flow", "wind", "light"))
-        day = _slow(lambda s: daylight(stage.static("hour", s)), t)
-        haze = _slow(lambda s: stage.static("haze", s), t)
-        conifer = _slow(lambda s: float(is_conifer(stage.segment(s).variant)), t)
+        day = lanes.slow(lambda s: daylight(stage.static("hour", s)), t)
+        haze = lanes.slow(lambda s: stage.static("haze", s), t)
+        conifer = lanes.slow(lambda s: float(is_conifer(stage.segment(s).variant)), t)
         warm = day * (0.4 + 0.6 * sun)
         thin = 1 - 0.35 * wind  # wind dilutes
         released = {
@@ -177,10 +151,7 @@ class ForestStream(Place):
             "flowers": (1 - conifer) * 0.35 * warm * thin,
             "cut grass": (1 - conifer) * (0.08 + 0.15 * warm) * thin,
         }
-        out = np.zeros((len(t), len(NOTES)))
-        for note, strength in released.items():
-            out[:, NOTES.index(note)] = np.clip(strength, 0, 1)
-        return out
+        return lanes.released(released, len(t))
 
     def taste(self, stage: Stage, t: Array) -> Array:
         """Nothing."""
@@ -311,7 +282,7 @@ def _dry(stage: Stage, start: int, n: int, rate: int) -> Sound:
     out = np.asarray(0.75 * noise[:, :2] + 0.66 * noise[:, 2:], np.float32)  # the sides share a part
     _babble(out, start, rate, stage, variant)
     _voices(out, stage, start, rate, variant)
-    night = 1 - _slow(lambda s: daylight(stage.static("hour", s)), grid)
+    night = 1 - lanes.slow(lambda s: daylight(stage.static("hour", s)), grid)
     crickets = np.interp(t, grid, 0.016 * night * stage.values("life", grid) * (1 - stage.values("flow", grid)))
     if crickets.max() > 1e-4:
         for x, hz, pulse in ((-0.6, 4230.0, 0.41), (0.5, 4510.0, 0.53)):
@@ -391,21 +362,11 @@ _QUIET = {"bird": ("no birds",), "frog": ("no frogs",)}
 _HAZE = ("clear air", "light haze", "mist between the trees")
 
 
-def _level(value: float, rng: np.random.Generator, low: float = 0.34, high: float = 0.62) -> int:
-    """0 weak, 1 middling, 2 strong, with soft thresholds."""
-    return int(np.searchsorted((low, high), value + rng.normal(0, 0.03)))
-
-
 def _caption(segments: list[Segment], rng: np.random.Generator) -> str:
-    def pick(words: Sequence[str]) -> str:
-        return str(words[int(rng.integers(len(words)))])
-
-    def mean(name: str) -> float:  # the zeroth DCT coefficient is four times the mean
-        return float(np.mean([s.curves[name][0] / 4 for s in segments if name in s.curves] or [0.0]))
-
+    pick, mean = partial(words.pick, rng=rng), partial(words.mean_where_given, segments)
     first = segments[0]
     hour = first.statics["hour"]
-    flow, conifer, day = _level(mean("flow"), rng), is_conifer(first.variant), daylight(hour)
+    flow, conifer, day = words.level(mean("flow"), rng), is_conifer(first.variant), daylight(hour)
     dark = day < 0.02
     when = pick(_WHEN[light.part_of_day(hour + rng.normal(0, 0.004))])
     style = rng.random()
@@ -426,9 +387,9 @@ def _caption(segments: list[Segment], rng: np.random.Generator) -> str:
         subject = f"{water} {pick(_FLOWS[flow])} {pick(_THROUGH[conifer])}"
     more = [when]
     if (dark or day > 0.5) and rng.random() < 0.45:
-        more.append(pick((_MOON if dark else _LIGHT)[_level(mean("light"), rng)]))
+        more.append(pick((_MOON if dark else _LIGHT)[words.level(mean("light"), rng)]))
     if rng.random() < 0.35:
-        more.append(pick(_WIND[_level(mean("wind"), rng)]))
+        more.append(pick(_WIND[words.level(mean("wind"), rng)]))
     kinds = [e.kind for s in segments for e in s.events]
     for kind in ("bird", "frog"):
         if kind in kinds and rng.random() < 0.5:
@@ -436,7 +397,7 @@ def _caption(segments: list[Segment], rng: np.random.Generator) -> str:
     if not {"bird", "frog"} & set(kinds) and rng.random() < 0.15:
         more.append(pick(_QUIET["frog" if dark else "bird"]))
     if rng.random() < 0.2:
-        more.append(_HAZE[_level(first.statics["haze"], rng)])
+        more.append(_HAZE[words.level(first.statics["haze"], rng)])
     if style < 0.3:
         return f"{when}, {subject}, {more[-1]}" if len(more) > 1 else f"{when}, {subject}"
     if style < 0.4:

@@ -20,12 +20,6 @@ from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 Array = NDArray[np.float64]
 
 
-def daylight(hour: float) -> float:
-    """How much of the day there is at an hour in [0, 1): 0 at night, 1 by day, between them at dawn and dusk."""
-    s = np.clip((-np.cos(2 * np.pi * hour) + 0.12) / 0.6, 0, 1)
-    return float(s * s * (3 - 2 * s))
-
-
 def is_conifer(variant: int) -> bool:
     """Whether the forest of a variant is of conifers (else of broad-leaved trees): the highest bit says so."""
     return variant >= 32768

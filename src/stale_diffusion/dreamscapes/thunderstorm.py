@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stale_diffusion.dreamscapes import acoustics, light
-from stale_diffusion.dreamscapes.place import Array, Place, View, drift
+from stale_diffusion.dreamscapes import acoustics, lanes, light, words
+from stale_diffusion.dreamscapes.place import Array, Place, View, anywhere, drift, middling
 from stale_diffusion.dreamscapes.thunderstorm_picture import Picture, metres
 from stale_diffusion.scene import Event, Segment, Stage, fit_curve
 from stale_diffusion.senses.base import SEGMENT_SECONDS
@@ -107,38 +107,24 @@ def loudness(strength: Array, far: Array) -> Array:
     return np.asarray((0.35 + 0.65 * strength) / (1 + far / 800))
 
 
-def _pulse(since: Array, attack: Array | float, decay: Array | float) -> Array:
-    """An envelope that rises in `attack` seconds and falls by e in `decay`, 0 before it begins."""
-    s = np.maximum(since, 0)
-    return np.asarray((1 - np.exp(-s / attack)) * np.exp(-s / decay) * (since > 0))
-
-
 def _flashes(stage: Stage, t: Array) -> tuple[Array, Array, Array]:
     """Times of the flash, strengths and metres, each (E, 1), of the lightning that matters to times t."""
-    found = stage.events("lightning", float(t[0]) - MEMORY, float(t[-1]) + 1e-6)
-    rows = np.array([(e.time, e.strength, e.distance) for e in found]).reshape(-1, 3)
-    return rows[:, :1], rows[:, 1:2], metres(rows[:, 2:])
+    when, strength, distance = lanes.recent(stage, "lightning", t, MEMORY)
+    return when, strength, metres(distance)
 
 
 def rumble(stage: Stage, t: Array) -> Array:
     """The envelope of all thunder at times t, (T,): it begins metres / 343 seconds after each flash."""
     when, strength, far = _flashes(stage, t)
-    roll = _pulse(t - when - far / SOUND_SPEED, 0.03 + far / 6000, 1.0 + far / 1600)
+    roll = lanes.pulse(t - when - far / SOUND_SPEED, 0.03 + far / 6000, 1.0 + far / 1600)
     fade = np.clip((MEMORY - (t - when)) / 2, 0, 1)
     return np.asarray((loudness(strength, far) * roll * fade).sum(0))
 
 
 def gusts(stage: Stage, t: Array) -> Array:
     """What gusts add to the curve `wind`, (T,)."""
-    found = stage.events("gust", float(t[0]) - MEMORY, float(t[-1]) + 1e-6)
-    rows = np.array([(e.time, e.strength) for e in found]).reshape(-1, 2)
-    return np.asarray(0.5 * (rows[:, 1:] * _pulse(t - rows[:, :1], 0.6, 1.8)).sum(0))
-
-
-def _pick(words: tuple[tuple[str, ...], ...], value: float, rng: np.random.Generator) -> str:
-    """A wording for a value in [0, 1]; the threshold between neighbours is soft."""
-    level = int(np.clip(value * len(words) + rng.normal(0, 0.12), 0, len(words) - 1e-6))
-    return str(rng.choice(words[level]))
+    when, strength, _ = lanes.recent(stage, "gust", t, MEMORY)
+    return np.asarray(0.5 * (strength * lanes.pulse(t - when, 0.6, 1.8)).sum(0))
 
 
 def _weather(stage: Stage, f: Array, seconds: float) -> Array:
@@ -170,7 +156,7 @@ def _thunder(seed: int, far: float, strength: float, x: float, rate: int) -> NDA
     """
     rng = np.random.default_rng(seed)
     seconds = np.arange(int(THUNDER_SECONDS * rate)) / rate
-    envelope = _pulse(seconds, 0.03 + far / 6000, 1.0 + far / 1600)
+    envelope = lanes.pulse(seconds, 0.03 + far / 6000, 1.0 + far / 1600)
     steps = np.arange(0, THUNDER_SECONDS, 0.02)
     claps = np.exp(0.75 * np.convolve(rng.standard_normal(len(steps) + 20), np.hanning(21) / 2.6, "valid"))
     density = np.interp(seconds, steps, claps[: len(steps)]) * envelope
@@ -227,8 +213,8 @@ class Thunderstorm(Place):
 
     @staticmethod
     def _statics(rng: np.random.Generator, force: float) -> dict[str, float]:
-        unit = {name: float(rng.random()) for name in ("height", "pan", "focal", "drift")}
-        look = {name: float(np.clip(rng.normal(0.5, 0.07), 0, 1)) for name in ("saturation", "exposure", "contrast")}
+        unit = anywhere(rng, "height", "pan", "focal", "drift")
+        look = middling(rng, 0.07, 0, "saturation", "exposure", "contrast")
         warmth = float(np.clip(rng.normal(0.47, 0.09), 0, 1))
         cloud = float(np.clip(0.55 + 0.35 * force + rng.normal(0, 0.1), 0.3, 1))
         haze = float(np.clip(rng.beta(1.2, 2.2) + 0.15 * force, 0, 1))
@@ -251,15 +237,15 @@ class Thunderstorm(Place):
     def caption(self, segments: list[Segment], rng: np.random.Generator) -> str:
         """A sentence of 1 to 4 parts: the storm, the rain, the wind, the hour."""
         statics = {"hour": 0.5, "cloud": 0.5, "haze": 0.5, **segments[0].statics}
-        mean = {k: float(np.mean([s.curves.get(k, (0.0,))[0] / 4 for s in segments])) for k in ("near", "rain", "wind")}
+        mean = {name: words.mean(segments, name) for name in ("near", "rain", "wind")}
         day = light.part_of_day(statics["hour"] + rng.normal(0, 0.004))
         extra = ["dark clouds", "the sky growls", "storm clouds"]
         extra += ["the smell of wet earth", "mud and wet grass"] if mean["rain"] > 0.3 else ["a heavy, waiting silence"]
         extra += ["the ground shakes"] if mean["near"] > 0.7 else []
         text = str(rng.choice(_FORMS)).format(
-            storm=_pick(_STORM, mean["near"], rng),
-            rain=_pick(_RAIN, mean["rain"], rng),
-            wind=_pick(_WIND, mean["wind"] * 1.2, rng),
+            storm=words.graded(_STORM, mean["near"], rng),
+            rain=words.graded(_RAIN, mean["rain"], rng),
+            wind=words.graded(_WIND, mean["wind"] * 1.2, rng),
             when=rng.choice(_WHEN[day]),
             place=rng.choice(_PLACE),
             extra=rng.choice(extra),
@@ -283,7 +269,7 @@ class Thunderstorm(Place):
         """Wet earth as rain begins, ozone after close lightning (4 s), cool outflow, dust before the rain."""
         rain, wind, near = (stage.values(name, t) for name in ("rain", "wind", "near"))
         when, strength, far = _flashes(stage, t)
-        ozone = (strength / (1 + far / 500) * _pulse(t - when - 0.5, 1.0, 4.0)).sum(0)
+        ozone = (strength / (1 + far / 500) * lanes.pulse(t - when - 0.5, 1.0, 4.0)).sum(0)
         out = np.zeros((len(t), len(NOTES)))
         out[:, NOTES.index("ozone")] = 0.05 + 0.25 * near + 1.1 * ozone
         out[:, NOTES.index("wet earth")] = 0.05 + 1.6 * np.sqrt(rain) * (1 - 0.55 * rain)
