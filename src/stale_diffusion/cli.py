@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -19,6 +20,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 dreamscapes = typer.Typer(no_args_is_help=True, help="The five-sense data set: places rendered from scenes.")
 app.add_typer(dreamscapes, name="dreamscapes")
 
+MAX_SECONDS = 86_400
+BYTES_A_SECOND = 1_000_000  # at 640x360: 430 kB of shore, the costliest place, measured; written twice, rounded up
 Output = Annotated[Path, typer.Option("--output", "-o", help="The movie to write: .mkv or .mp4.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed makes the same movie; drawn and printed if missing.")]
 Steps = Annotated[int, typer.Option(help="Steps of the reverse process a segment.")]
@@ -40,16 +43,30 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _check_output(path: Path, suffixes: tuple[str, ...] = (".mkv", ".mp4")) -> None:
-    if path.suffix.lower() not in suffixes:
-        raise StaleError(f"{path} is not a movie's name.", f"It ends in none of {', '.join(suffixes)}.",
-                         f"-o {path.with_suffix(suffixes[0])}", usage=True)  # fmt: skip
+def _check_output(path: Path, needed: float) -> None:
+    """Refuse at once what would fail in the end: a wrong name, a folder, too little room for `needed` bytes."""
     if path.is_dir():
         raise StaleError(f"{path} is a folder.", mend=f"-o {path / 'movie.mkv'}", usage=True)
+    if path.suffix.lower() not in (".mkv", ".mp4"):
+        raise StaleError(
+            f"{path} is not a movie's name.", "It ends in neither .mkv nor .mp4.", f"-o {path}.mkv", usage=True
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise StaleError(f"The folder {path.parent} cannot be made.", str(e), usage=True) from e
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        why = f"It takes about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free in {path.parent}."
+        raise StaleError("There is no room for this movie.", why, "Free some space, or write elsewhere with -o.")
+
+
+def _check_length(seconds: float, steps: int) -> None:
+    if not 0 < seconds <= MAX_SECONDS:
+        why = "A movie lasts more than 0 s and at most a day."
+        raise StaleError(f"A movie of {seconds:g} seconds cannot be made.", why, "--seconds 20", usage=True)
+    if steps < 1:
+        raise StaleError(f"{steps} steps cannot be taken.", mend="Ask for --steps 16.", usage=True)
 
 
 def _save(movie: Any, output: Path, sheet: Path | None, started: float, **options: Any) -> None:
@@ -83,8 +100,9 @@ def generate(
     from stale_diffusion import console
     from stale_diffusion.resume import Unfinished
 
-    _check_output(output)
+    _check_length(seconds, steps)
     pixels, rate = _size(size), _rate(fps)
+    _check_output(output, seconds * BYTES_A_SECOND * pixels[0] * pixels[1] / (640 * 360))
     started = time.monotonic()
     from stale_diffusion.generate import load
 
@@ -138,7 +156,8 @@ def complete(
     from stale_diffusion import console
     from stale_diffusion.movie import Movie
 
-    _check_output(output)
+    _check_length(1, steps)
+    _check_output(output, 2 * clip.stat().st_size if clip.is_file() else 0)
     if output.exists() and clip.exists() and output.samefile(clip):
         raise StaleError("The movie would overwrite its clip.", mend="Give -o another name.", usage=True)
     started = time.monotonic()

@@ -57,7 +57,12 @@ def summary(movie: Movie, files: list[Path], seconds: float) -> None:
     """What was made, what it cost, where it lies."""
     recipe = movie.described()
     tracks = ", ".join(f"{name} ({origin})" for name, origin in recipe.senses.items())
-    picture = {"performed": "performed from the scene", "painted": "painted by the network", "filmed": "as filmed"}
+    filmed = " and ".join(s for s in ("sight", "hearing") if recipe.senses.get(s) == "given")
+    picture = {
+        "performed": "performed from the scene",
+        "painted": "painted by the network",
+        "filmed": f"{filmed} as filmed",
+    }
     rows = [
         ("plot", recipe.plot or "(none)"),
         ("picture and sound", picture.get(str(recipe.picture), "none")),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from torch import Tensor
 
-from stale_diffusion.dreamscapes.place import Place
+from stale_diffusion.dreamscapes.place import Place, View
 from stale_diffusion.scene import Event, Segment, Stage, decode, encode, fit_curve
 
 
@@ -30,3 +31,9 @@ def bare(place: Place, levels: dict[str, float], events: tuple[Event, ...], **st
 def drawn(place: Place, seed: int, segments: int = 3) -> Stage:
     """A scene of a place's climate, as its bits keep it."""
     return Stage(decode(encode(place.draw(np.random.default_rng(seed), segments))))
+
+
+def two_sizes(place: Place, stage: Stage, t: float) -> tuple[Tensor, Tensor]:
+    """A picture at 160 x 96, and at 320 x 192 with its pixels averaged two by two, each (96, 160, 3)."""
+    small, large = (place.picture(stage, t, View.whole(160 * k, 96 * k)) for k in (1, 2))
+    return small, large.unflatten(0, (96, 2)).unflatten(2, (160, 2)).mean((1, 3))

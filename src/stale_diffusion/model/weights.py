@@ -43,7 +43,8 @@ def read_model(source: str | Path | None = None) -> tuple[Denoiser, str]:
     if path.is_dir():
         runs = sorted(p for p in path.glob("step-*") if (p / "state.json").is_file() and p.suffix != ".part")
         if not runs:
-            raise StaleError(f"There is no model in {path}.", mend=f"stale-diffusion train CONFIG --run {path}")
+            mend = "Leave --model out to use the one that ships, or name the folder of a training."
+            raise StaleError(f"There is no model in {path}.", mend=mend, usage=True)
         data = (runs[-1] / "average.safetensors").read_bytes()
         return _built(data, json.loads((runs[-1] / "state.json").read_text())["shape"], str(path))
     if not path.is_file():
@@ -57,7 +58,8 @@ def _from_bytes(data: bytes, name: str) -> tuple[Denoiser, str]:
         return _built(data, json.loads(header["__metadata__"]["shape"]), name)
     except (ValueError, KeyError) as e:
         mend = "Leave --model out to use the one that ships."
-        raise StaleError(f"{name} is not a model of this program.", str(e), mend) from e
+        why = "It is not a safetensors file with a network's shape in its header."
+        raise StaleError(f"{name} is not a model of this program.", why, mend) from e
 
 
 def _built(data: bytes, shape: dict[str, Any], name: str) -> tuple[Denoiser, str]:
