@@ -41,7 +41,7 @@ SENSED = ("sight.coarse", "hearing")
 FELT = ("touch", "smell", "taste")
 FINE, GROUPS = "sight.fine", 6
 STEPS = 16
-DRAFT = 0.25  # staleness that a draft of touch, smell and taste is given before the network refines it; see docs/LOG.md
+DRAFT = 0.1  # staleness that a draft of touch, smell and taste is given before the network refines it; see docs/LOG.md
 GUIDANCE = 1.5
 DOLLARS_PER_HOUR = 0.10  # of a 2-core virtual machine; --price says otherwise
 
