@@ -20,7 +20,6 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 dreamscapes = typer.Typer(no_args_is_help=True, help="The five-sense data set: places rendered from scenes.")
 app.add_typer(dreamscapes, name="dreamscapes")
 
-MAX_SECONDS = 86_400
 BYTES_A_SECOND = 1_000_000  # at 640x360: 430 kB of shore, the costliest place, measured; written twice, rounded up
 Output = Annotated[Path, typer.Option("--output", "-o", help="The movie to write: .mkv or .mp4.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed makes the same movie; drawn and printed if missing.")]
@@ -62,6 +61,8 @@ def _check_output(path: Path, needed: float) -> None:
 
 
 def _check_length(seconds: float, steps: int) -> None:
+    from stale_diffusion.timeline import MAX_SECONDS
+
     if not 0 < seconds <= MAX_SECONDS:
         why = "A movie lasts more than 0 s and at most a day."
         raise StaleError(f"A movie of {seconds:g} seconds cannot be made.", why, "--seconds 20", usage=True)
