@@ -16,6 +16,7 @@ LAYERS = (
     {"dreamscapes", "clips", "screens", "drafts"},
     {"training", "generate"},
     {"doctoring", "resume", "console"},
+    {"commands"},
     {"cli", "__main__"},
 )
 LEVEL = {name: i for i, layer in enumerate(LAYERS) for name in layer}

@@ -1,0 +1,42 @@
+"""Data to train on: ingest, dreamscapes render."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stale_diffusion.commands.options import parse_rate, parse_size
+
+
+def ingest(
+    folder: Path,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder of shards to write.")],
+    limit: Annotated[int | None, typer.Option(help="At most so many clips.")] = None,
+) -> None:
+    """Turn a folder of clips, as yt-dlp leaves it, into shards of bits to train on."""
+    from stale_diffusion.clips.ingest import Entry
+    from stale_diffusion.clips.ingest import ingest as run
+
+    def say(entry: Entry) -> None:
+        typer.echo(f"{entry.status:<9} {entry.file}" + (f": {entry.reason}" if entry.reason else ""), err=True)
+
+    report = run(folder, output, limit=limit, report=say)
+    counts = {status: report.count(status) for status in ("ingested", "kept", "skipped")}
+    typer.echo(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {output / 'report.csv'} says why")
+
+
+def render(
+    place: Annotated[str, typer.Argument(help="A place, or all.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write into.")],
+    hours: Annotated[float, typer.Option(help="Hours of each place.")] = 0.01,
+    seed: Annotated[int, typer.Option(help="Fixes every movie.")] = 0,
+    size: Annotated[str, typer.Option(help="Width x height of the picture.")] = "640x360",
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 24,
+) -> None:
+    """Render places as five-sense movies with ground truth."""
+    from stale_diffusion.dreamscapes.render import render as write
+
+    for path in write(place, output, hours, seed, parse_size(size), parse_rate(fps)):
+        typer.echo(str(path))

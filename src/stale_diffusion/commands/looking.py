@@ -1,0 +1,51 @@
+"""Looking at movies and at this installation: inspect, export, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def inspect(file: Path, as_json: Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")] = False) -> None:
+    """Show the tracks, units, durations and recipe of a movie."""
+    from stale_diffusion import inspecting
+
+    found = inspecting.inspect(file)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        Console().print(inspecting.show(found))
+
+
+def export(
+    file: Path,
+    to: Annotated[Path, typer.Option("--to", help="The folder to write into.")],
+    formats: Annotated[
+        str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt.")
+    ] = None,
+) -> None:
+    """Write touch, smell and taste for haptic, scent and sensory-effect tools."""
+    from stale_diffusion.formats.export import export as write
+    from stale_diffusion.movie import Movie
+
+    wanted = [f.strip() for f in formats.split(",")] if formats else None
+    for path in write(Movie.open(file), to, wanted):
+        typer.echo(str(path))
+
+
+def doctor() -> None:
+    """Check this installation: versions, number type, codecs, the shipped model."""
+    from stale_diffusion.doctoring import examine
+
+    sound = True
+    for name, found, good in examine():
+        sound &= good
+        typer.echo(f"{'ok ' if good else 'BAD'}  {name:<16} {found}")
+    if not sound:
+        raise typer.Exit(1)

@@ -1,0 +1,68 @@
+"""What several verbs share: options, and the checks that refuse at once what would fail in the end."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stale_diffusion.errors import StaleError
+
+BYTES_A_SECOND = 1_000_000  # at 640x360: 430 kB of shore, the costliest place, measured; written twice, rounded up
+Output = Annotated[Path, typer.Option("--output", "-o", help="The movie to write: .mkv or .mp4.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed makes the same movie; drawn and printed if missing.")]
+Steps = Annotated[int, typer.Option(help="Steps of the reverse process a segment.")]
+Guidance = Annotated[float, typer.Option(help="How strongly the plot pulls; 1 is the network's own odds.")]
+Price = Annotated[float, typer.Option(help="Dollars an hour of this machine.", envvar="STALE_DIFFUSION_PRICE")]
+ModelPath = Annotated[str | None, typer.Option("--model", help="A .safetensors model or a training's folder.")]
+SheetPath = Annotated[Path | None, typer.Option("--sheet", help="Write the contact sheet (.png) as well.")]
+NoRecipe = Annotated[bool, typer.Option("--no-recipe", help="Leave the recipe out of the file.")]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise StaleError(f"{text!r} is not a size.", mend="--size 640x360", usage=True) from None
+    if not (32 <= width <= 7680 and 32 <= height <= 4320) or width % 2 or height % 2:
+        raise StaleError(f"{text} is not a possible size.", "Width and height are even, 32x32 to 7680x4320.",
+                         "--size 640x360", usage=True)  # fmt: skip
+    return width, height
+
+
+def parse_rate(fps: float) -> Any:
+    from fractions import Fraction
+
+    if not 1 <= fps <= 240:
+        raise StaleError(f"{fps} frames a second cannot be made.", "1 to 240 can.", "--fps 24", usage=True)
+    return Fraction(fps).limit_denominator(1001)
+
+
+def check_output(path: Path, needed: float) -> None:
+    """Refuse at once what would fail in the end: a wrong name, a folder, too little room for `needed` bytes."""
+    if path.is_dir():
+        raise StaleError(f"{path} is a folder.", mend=f"-o {path / 'movie.mkv'}", usage=True)
+    if path.suffix.lower() not in (".mkv", ".mp4"):
+        raise StaleError(
+            f"{path} is not a movie's name.", "It ends in neither .mkv nor .mp4.", f"-o {path}.mkv", usage=True
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StaleError(f"The folder {path.parent} cannot be made.", str(e), usage=True) from e
+    free = shutil.disk_usage(path.parent).free
+    if free < needed:
+        why = f"It takes about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free in {path.parent}."
+        raise StaleError("There is no room for this movie.", why, "Free some space, or write elsewhere with -o.")
+
+
+def check_length(seconds: float, steps: int) -> None:
+    from stale_diffusion.timeline import MAX_SECONDS
+
+    if not 0 < seconds <= MAX_SECONDS:
+        why = "A movie lasts more than 0 s and at most a day."
+        raise StaleError(f"A movie of {seconds:g} seconds cannot be made.", why, "--seconds 20", usage=True)
+    if steps < 1:
+        raise StaleError(f"{steps} steps cannot be taken.", mend="Ask for --steps 16.", usage=True)
