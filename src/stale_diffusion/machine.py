@@ -27,8 +27,9 @@ def fastest_type(device: str = "cpu") -> torch.dtype:
 
     Without bfloat16 instructions a CPU runs it seventy times slower than float32.
     """
-    small = matrix_rate(torch.bfloat16, device, 128, 2)  # a slow type gives itself away at once
-    if small < 0.5 * matrix_rate(torch.float32, device, 128, 2):
+    # a slow type gives itself away at once; the best of many, as a busy machine interrupts some
+    small = matrix_rate(torch.bfloat16, device, 128, 12)
+    if small < 0.5 * matrix_rate(torch.float32, device, 128, 12):
         return torch.float32
-    faster = matrix_rate(torch.bfloat16, device) > 1.3 * matrix_rate(torch.float32, device)
+    faster = matrix_rate(torch.bfloat16, device, repeats=12) > 1.3 * matrix_rate(torch.float32, device, repeats=12)
     return torch.bfloat16 if faster else torch.float32
