@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from digits import SIDE, WEIGHTS, binarise, grey_digits
+from digits import SIDE, WEIGHTS, autocast, binarise, grey_digits
 
 FILE = WEIGHTS / "digit_judge.safetensors"
 
@@ -40,7 +40,7 @@ class Judge(nn.Module):
         return named
 
 
-def train_judge(steps: int = 2500) -> float:
+def train_judge(steps: int = 600) -> float:
     """Make its weights again; returns its accuracy on test digits."""
     torch.manual_seed(0)
     generator, judge = torch.Generator().manual_seed(0), Judge()
@@ -49,7 +49,9 @@ def train_judge(steps: int = 2500) -> float:
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
         chosen = torch.randint(len(grey), (256,), generator=generator)
-        loss = F.cross_entropy(judge(binarise(grey[chosen], generator)), label[chosen])
+        with autocast():
+            named = judge(binarise(grey[chosen], generator))
+        loss = F.cross_entropy(named.float(), label[chosen])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()

@@ -164,14 +164,14 @@ def train(
         start: a network to begin with.
     """
     run, seen, clock = Run.open(recipe, folder, start), [], time.process_time()
-    forward, cost, images = compiled(run.network), compiled(loss), digits(_generator(recipe.seed, run.step // REPORT))
+    forward, images = compiled(run.network), digits(_generator(recipe.seed, run.step // REPORT))
     first, share = run.step, 0.0
     while share < 1:
         generator = _generator(recipe.seed, 10**6 + run.step)
         batch = damage(images[torch.randint(len(images), (recipe.batch,), generator=generator)], generator)
         with autocast():
             output = forward(batch[0], batch[2])
-        value = cost(output, *batch).mean()
+        value = loss(output, *batch).mean()
         share = run.spent / (60 * recipe.minutes)
         run.descend(value, recipe.rate * min(1.0, (run.step + 1) / 50, max(0.0, (1 - share) / 0.7)))
         seen.append(value.item())

@@ -218,7 +218,7 @@ def build(shape: Shape | Width) -> Network:
     return UNet(shape) if isinstance(shape, Shape) else Perceptron(shape)
 
 
-def ask(network: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+def ask(network: Network) -> Callable[[Tensor, Tensor], Tensor]:
     """Bits (B, N) and a staleness per bit that is one per image -> what the network says, 500 images at a time."""
     network = compiled(network)
 
@@ -259,9 +259,12 @@ def autocast() -> torch.autocast:
     return torch.autocast("cpu", kind, enabled=kind != torch.float32)
 
 
-def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Fused where a C++ compiler is there, as it is where not: 1.5 times the speed on one core."""
-    return torch.compile(function, dynamic=False) if shutil.which("g++") else function
+def compiled(network: Network) -> Callable[[Tensor, Tensor], Tensor]:
+    """A U-Net fused where a C++ compiler is there: 1.5 times the speed on one core. A perceptron stays as it is."""
+    if isinstance(network, UNet) and shutil.which("g++"):
+        fused: Callable[[Tensor, Tensor], Tensor] = torch.compile(network, dynamic=False)
+        return fused
+    return network
 
 
 # Weights

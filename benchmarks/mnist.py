@@ -23,8 +23,9 @@ from calibration import curves, picture
 from digit_bound import bound, fitted_grid
 from digit_training import Loss, Recipe, absorbing_loss, arm_loss, bound_rate, hidden, stale, train
 from digits import (
+    Network,
     Shape,
-    UNet,
+    Width,
     arm_denoiser,
     binarise,
     denoiser,
@@ -37,7 +38,7 @@ from report import Figure, report
 from stale_diffusion.hinge import ARMS
 from stale_diffusion.sample import Denoiser
 
-LARGE, SMALL = Shape(), Shape(fine=16, middle=48, coarse=96, down=1, up=1, bottom=2)
+LARGE = Shape()
 STATIC_MINUTES, DYNAMIC_MINUTES, ARM_MINUTES = 24.0, 12.0, 4.0
 STATIC_STEPS, PASSES = 1000, 16
 LADDER = {10: 95.21, 25: 84.40, 50: 81.06, 100: 79.46}  # BFN (Graves et al. 2023), table 1
@@ -70,8 +71,9 @@ def train_all() -> None:
     losses |= {"bound": bound_rate, "absorbing": absorbing_loss}
     small = {}
     for name, loss in losses.items():
-        shape, damage = (SMALL, stale) if name != "absorbing" else (Shape(**vars(SMALL) | {"scaled": False}), hidden)
-        small[name] = train(Recipe(ARM_MINUTES, shape), lambda _: digits, loss, runs() / name, valid[:2000], damage)
+        recipe = Recipe(ARM_MINUTES, Width(scaled=name != "absorbing"), batch=512)
+        damage = hidden if name == "absorbing" else stale
+        small[name] = train(recipe, lambda _: digits, loss, runs() / name, valid[:2000], damage)
     save_weights("digits", small)
 
 
@@ -80,7 +82,7 @@ def even(steps: int) -> Tensor:
     return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
 
 
-def static_figures(network: UNet) -> list[Figure]:
+def static_figures(network: Network) -> list[Figure]:
     test = static_digits("test")
     nats, error = bound(denoiser(network), test, even(STATIC_STEPS), PASSES, torch.Generator().manual_seed(1))
     return [
@@ -89,7 +91,7 @@ def static_figures(network: UNet) -> list[Figure]:
     ]
 
 
-def dynamic_figures(network: UNet) -> list[Figure]:
+def dynamic_figures(network: Network) -> list[Figure]:
     ask, generator = denoiser(network), torch.Generator().manual_seed(2)
     train_grey, test_grey = grey_digits("train")[0], grey_digits("test")[0]
     grids = fitted_grid(ask, binarise(train_grey[-500:], generator), list(LADDER), generator)
@@ -103,7 +105,7 @@ def dynamic_figures(network: UNet) -> list[Figure]:
     return figures
 
 
-def arm_figures(networks: dict[str, UNet]) -> list[Figure]:
+def arm_figures(networks: dict[str, Network]) -> list[Figure]:
     """The bound of every arm on 2,000 test digits, and how far its probabilities are off, by staleness."""
     test, figures, drawn = static_digits("test")[:2000], [], {}
     for name in (*ARMS, "bound"):
@@ -127,7 +129,6 @@ def main() -> None:
     started = time.monotonic()
     if os.environ.get("TRAIN"):
         train_all()
-    torch.set_num_threads(max(1, torch.get_num_threads()))
     large = load_weights("mnist")
     figures = [
         *static_figures(large["static"]),

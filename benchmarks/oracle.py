@@ -3,9 +3,9 @@
     make bench NAME=oracle
 
 No network, nothing to train: what is measured is the update rule. `exact` is the share of samples that are one of the
-500 digits to the bit, `tv` the total variation to the uniform law over them (its floor, 10,000 draws from the law itself,
-is printed), `mmd` as in `peers`. All rules draw their last step: one that
-takes the likelier value would hide the difference. Every rule makes as many calls of the oracle as there are steps.
+500 digits to the bit, `tv` the total variation to the uniform law over them (its floor: 10,000 draws of that law),
+`mmd` as in `peers`. All rules draw their last step: taking the likelier value would hide the difference. Every rule
+makes as many calls of the oracle as there are steps.
 Shapes: K = 500 digits, B samples, N = 784 bits.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import sys
 from collections.abc import Callable
@@ -25,6 +26,7 @@ import digit_judge
 import digit_training
 import digits
 import oracle
+import peers
 import rivals
 
 STATES = torch.tensor([[1, 1, -1], [1, -1, 1], [-1, 1, 1], [-1, -1, -1]])
@@ -232,3 +234,30 @@ def test_weights_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(
         torch.equal(a.half().float(), b) for a, b in zip(network.parameters(), found["a.b"].parameters(), strict=True)
     )
+
+
+def test_the_weights_that_ship_load_and_answer() -> None:
+    for name in ("mnist", "digits"):
+        for network in digits.load_weights(name).values():
+            with torch.no_grad():
+                out = network(torch.ones(2, digits.BITS), torch.tensor([0.3, 1.0]))
+            assert out.shape == (2, digits.BITS) and bool(out.isfinite().all())
+    judge, sha = digit_judge.load_judge()
+    assert judge(torch.ones(2, digits.BITS)).shape == (2, 10) and len(sha) == 16
+
+
+def test_everyone_samples_with_the_settings_that_ship() -> None:
+    pytest.importorskip("diffusers")
+    pytest.importorskip("flow_matching")
+    settings = json.loads(peers.TUNED.read_text())
+    training = rivals.coins(torch.full((40, digits.BITS), 0.3), torch.Generator().manual_seed(15))
+    for name, make in peers.makers(peers.etas(), training).items():
+        x = make(3, 4, torch.Generator().manual_seed(16), settings[name]["4"])
+        assert x.shape == (3, digits.BITS) and set(x.unique().tolist()) <= {-1, 1}
+
+
+def test_the_ratio_has_its_error() -> None:
+    value, error = peers.ratio([1.0, 2.0, 3.0], [4.0, 4.0, 4.0])
+    assert value == 0.5
+    assert error == pytest.approx(0.5 * (1 / 2) / 3**0.5)
+    assert peers.ratio([1.0, 1.0, 1.0], [1.0, 1.0, 1.0]) == (1.0, 0.0)
