@@ -149,11 +149,20 @@ class Sampled:
 
 
 def sample(
-    model: Denoiser, plots: Sequence[str], shapes: dict[str, tuple[int, int]], steps: int, *,
-    sampler: str = "ancestral", seed: int = 0, given: dict[str, Tensor] | None = None, greedy_last: bool = True, until_cake: float | None = None,
-    guidance: float = 1.0, turns: int | None = None,
+    model: Denoiser,
+    plots: Sequence[str],
+    shapes: dict[str, tuple[int, int]],
+    steps: int,
+    *,
+    sampler: str = "ancestral",
+    seed: int = 0,
+    given: dict[str, Tensor] | None = None,
+    greedy_last: bool = True,
+    until_cake: float | None = None,
+    guidance: float = 1.0,
+    turns: int | None = None,
     shape_odds: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
-) -> Sampled:  # fmt: skip
+) -> Sampled:
     """Sample segments for plots, one generator a segment."""
     call = denoiser(model, plots, shapes, guidance=guidance, turns=turns, given=given, shape_odds=shape_odds)
     calls = 0
