@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parent.parent / "src/stale_diffusion"
 LAYERS = (
     {"errors", "version", "machine", "jsonio"},
     {"channel", "hinge", "sample"},
-    {"senses", "scene", "streams", "joins"},
+    {"senses", "scene", "streams", "joins", "splice"},
     {"model"},
     {"timeline", "recipe", "media", "movie", "formats", "inspecting"},
     {"dreamscapes", "clips", "screens", "drafts"},
