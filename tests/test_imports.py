@@ -12,7 +12,7 @@ LAYERS = (
     {"channel", "hinge", "sample"},
     {"senses", "scene", "streams", "joins", "splice"},
     {"model"},
-    {"timeline", "recipe", "media", "movie", "formats", "inspecting"},
+    {"timeline", "recipe", "media", "movie", "formats", "inspecting", "edit"},
     {"dreamscapes", "clips", "screens", "drafts"},
     {"training", "generate"},
     {"doctoring", "resume", "console"},

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ def splice(
     same = sample(curve, at).astype(np.float32) == values
     edges = np.flatnonzero(np.diff(same)) + 1
     bounds = [0, *edges.tolist(), len(values)]
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         pieces = [_kept(curve, at, first, last)] if same[first] else fresh(first, last)
         yield from (piece for piece in pieces if len(piece[0]))
 
