@@ -13,7 +13,7 @@ Shapes: T samples, C channels, K keyframes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal, get_args
@@ -21,7 +21,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from stale_diffusion.jsonio import dumps, read_object, refusal, with_list
+from stale_diffusion.jsonio import Fields, dumps, read_object, refusal, with_list
 from stale_diffusion.senses.smell import NOTES, Smell
 from stale_diffusion.senses.taste import TASTES, Taste
 from stale_diffusion.senses.touch import Touch
@@ -191,7 +191,7 @@ def from_json(data: bytes | str, source: str = "timeline.json") -> tuple[float, 
         StaleError: it is damaged, of another version, or asks for more than a movie can hold.
     """
     root = read_object(data, source)
-    read = _Fields(source)
+    read = _Tracks(source)
     if root.get("format") != FORMAT or root.get("version") != VERSION:
         raise refusal(source, f"it is not a {FORMAT} of version {VERSION}")
     seconds = read.number(root, "seconds", 0, MAX_SECONDS)
@@ -204,29 +204,8 @@ def from_json(data: bytes | str, source: str = "timeline.json") -> tuple[float, 
     return seconds, tracks
 
 
-@dataclass(frozen=True)
-class _Fields:
-    """Typed access to the fields of an untrusted object."""
-
-    source: str
-
-    def number(self, record: Any, name: str, low: float, high: float) -> float:
-        value = record.get(name) if isinstance(record, dict) else None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise refusal(self.source, f"{name} must be a number from {low:g} to {high:g}")
-        return float(value)
-
-    def text(self, record: Any, name: str) -> str:
-        value = record.get(name) if isinstance(record, dict) else None
-        if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-            raise refusal(self.source, f"{name} must be a short text")
-        return value
-
-    def list(self, record: Any, name: str, longest: int) -> Sequence[Any]:
-        value = record.get(name) if isinstance(record, dict) else None
-        if not isinstance(value, list) or len(value) > longest:
-            raise refusal(self.source, f"{name} must be a list of at most {longest}")
-        return value
+class _Tracks(Fields):
+    """The fields of a track."""
 
     def rate(self, record: Any) -> Fraction:
         try:
