@@ -14,7 +14,7 @@ LAYERS = (
     {"model"},
     {"timeline", "recipe", "media", "movie", "formats", "inspecting", "edit"},
     {"dreamscapes", "clips", "screens", "drafts"},
-    {"training", "generate"},
+    {"training", "generate", "inputs", "redo"},
     {"doctoring", "resume", "console"},
     {"commands"},
     {"cli", "__main__"},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,9 +113,9 @@ def recorded(movie: Movie, edits: Iterable[str]) -> Movie:
 
 
 def write(
-    movie: Movie, path: Path, *, recipe: bool = True, progress: Callable[[float], None] | None = None
+    movie: Movie, path: Path, *, recipe: bool = True, progress: Callable[[float], None] | None = None, **options: Any
 ) -> list[Path]:
-    """Write a filmed movie; its own file is replaced only once the new one is whole.
+    """Write a movie as `Movie.save` does; its own file is replaced only once the new one is whole.
 
     Returns:
         The files written, the movie first.
@@ -122,7 +125,7 @@ def write(
     """
     own = isinstance(movie.screen, Filmed) and path.exists() and path.samefile(movie.screen.path)
     if not own:
-        return movie.save(path, recipe=recipe, progress=progress)
+        return movie.save(path, recipe=recipe, progress=progress, **options)
     path = path.resolve()  # a link stays a link
     try:
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as folder:
@@ -142,3 +145,85 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(int(minutes), 60)
     tail = f"{rest:06.3f}".rstrip("0").rstrip(".")
     return f"{hours:02d}:{minutes:02d}:{tail}" if hours else f"{minutes:02d}:{tail}"
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is to be made anew: a sense, from `start` to `end` in seconds; the whole of it where end is infinite."""
+
+    sense: str
+    start: float = 0.0
+    end: float = math.inf
+
+    def __str__(self) -> str:
+        whole = self.start == 0 and math.isinf(self.end)
+        return self.sense if whole else f"{self.sense}@{clock(self.start)}-{clock(self.end)}"
+
+    def samples(self, track: Track, seconds: float) -> NDArray[np.bool_]:
+        """Which samples of its track, (T,), in a movie of so many seconds.
+
+        Raises:
+            StaleError: it lies outside the movie, or between two samples.
+        """
+        if self.start >= seconds or (self.end > seconds + 0.5 and not math.isinf(self.end)):
+            what = f"{self} lies outside the movie."
+            raise StaleError(what, f"it ends at {clock(seconds)}", f"--redo {self.sense}@00:00-{clock(seconds)}",
+                             usage=True)  # fmt: skip
+        at = np.arange(len(track.values)) / float(track.rate)
+        inside = (at >= self.start - 1e-6) & (at < self.end - 1e-6)
+        if not inside.any():
+            why = f"{self.sense} has one value each {float(1 / track.rate):g} s"
+            raise StaleError(f"{self} lies between two values.", why, "make the span longer", usage=True)
+        return inside
+
+
+def parse_span(text: str) -> Span:
+    """`smell@00:10-00:14` (also seconds, hours, fractions: `smell@10-14.5`), or `smell` for the whole of it."""
+    sense, at, times = text.strip().partition("@")
+    sense = known_sense(sense)
+    if not at:
+        return Span(sense)
+    found = re.fullmatch(r"([\d:.]+)\s*-\s*([\d:.]+)", times.strip(), re.ASCII)
+    start, end = (_seconds(part) for part in found.groups()) if found else (None, None)
+    if start is None or end is None:
+        what = f"{text!r} is no span of time."
+        raise StaleError(what, mend=f"write it as {sense}@00:10-00:14 or {sense}@10-14.5", usage=True)
+    if end <= start:
+        why = f"it ends at {clock(end)}, and does not begin before that"
+        raise StaleError(f"{text!r} is no span of time.", why, f"{sense}@{clock(end)}-{clock(start)}", usage=True)
+    return Span(sense, start, end)
+
+
+def _seconds(text: str) -> float | None:
+    """SS, MM:SS or HH:MM:SS, the last with a fraction."""
+    if not re.fullmatch(r"(\d{1,5}:)?(\d{1,5}:)?\d{1,5}(\.\d{0,6})?", text, re.ASCII):
+        return None
+    parts = [float(part) for part in text.split(":")]
+    if any(part >= 60 for part in parts[1:]):
+        return None
+    return sum(part * 60.0**i for i, part in enumerate(reversed(parts)))
+
+
+def parse_strength(text: str) -> tuple[str, float]:
+    """`smell=0.5`: the sense, and what its intensities are multiplied by."""
+    sense, equals, factor = text.partition("=")
+    sense = known_sense(sense)
+    plain = factor.strip().replace(",", ".")
+    value = float(plain) if re.fullmatch(r"\d{1,3}(\.\d{0,9})?|\.\d{1,9}", plain, re.ASCII) else -1.0
+    if not equals or not 0 <= value <= MAX_STRENGTH:
+        what = f"{text!r} is no strength."
+        raise StaleError(what, f"it is a number from 0 to {MAX_STRENGTH:g}", f"--strength {sense}=0.5", usage=True)
+    return sense, value
+
+
+def known_sense(text: str) -> str:
+    """The name of a sense that can be edited.
+
+    Raises:
+        StaleError: there is no such sense, or it is picture or sound.
+    """
+    sense = text.strip().casefold()
+    if sense not in timeline.CLOCKS:
+        why = f"senses are {', '.join(timeline.CLOCKS)}; picture and sound stay as they are"
+        raise StaleError(f"There is no sense {text!r} to edit.", why, "--redo smell@00:10-00:14", usage=True)
+    return sense
