@@ -27,7 +27,7 @@ def export(
     file: Path,
     to: Annotated[Path, typer.Option("--to", help="The folder to write into.")],
     formats: Annotated[
-        str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt.")
+        str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt,csv,wav.")
     ] = None,
 ) -> None:
     """Write touch, smell and taste for haptic, scent and sensory-effect tools."""

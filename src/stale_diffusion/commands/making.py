@@ -24,7 +24,6 @@ from stale_diffusion.commands.options import (
     parse_rate,
     parse_size,
 )
-from stale_diffusion.errors import StaleError
 
 
 def generate(
@@ -79,8 +78,38 @@ def generate(
 
 def complete(
     clip: Annotated[Path, typer.Argument(help="A video; its picture and sound are kept packet for packet.")],
-    output: Output,
-    plot: Annotated[str | None, typer.Option(help="What happens in it; else the caption in NAME.info.json.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The movie to write: .mkv or .mp4; if CLIP is a movie of this program and "
+            "is edited, CLIP itself may be left to be replaced.",
+        ),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(help="What happens in it; else the plot in its recipe, or the caption in NAME.info.json."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Keep this sense, and make anew whatever else is there. Repeatable.")
+    ] = None,
+    redo: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SENSE[@FROM-TO]",
+            help="Make a sense anew, in a span such as smell@00:10-00:14 or in "
+            "whole, and keep the rest bit for bit. Repeatable.",
+        ),
+    ] = None,
+    strength: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SENSE=FACTOR",
+            help="Multiply the intensity of what is made of a sense, or of a sense "
+            "that is kept: smell=0.5. Repeatable.",
+        ),
+    ] = None,
     seed: Seed = None,
     steps: Steps = 16,
     guidance: Guidance = 1.5,
@@ -89,37 +118,39 @@ def complete(
     price: Price = 0.10,
     no_recipe: NoRecipe = False,
 ) -> None:
-    """Add touch, smell and taste to a real clip."""
-    from stale_diffusion import console
-    from stale_diffusion.movie import Movie
+    """Add touch, smell and taste to a real clip, or make some of them anew in a movie that has them."""
+    from stale_diffusion.commands import completing, editing
 
+    plan = completing.Plan.parse(keep or [], redo or [], strength or [])
+    target = clip if output is None else output
     check_length(1, steps)
-    check_output(output, 2 * clip.stat().st_size if clip.is_file() else 0)
-    if output.exists() and clip.exists() and output.samefile(clip):
-        raise StaleError("The movie would overwrite its clip.", mend="Give -o another name.", usage=True)
+    check_output(target, 2 * clip.stat().st_size if clip.is_file() else 0)
     started = time.monotonic()
-    movie = Movie.open(clip)
-    if plot is None:
-        from stale_diffusion.clips.ingest import read_info
-
-        plot = read_info(clip).caption
-    from stale_diffusion.generate import load
-
+    movie = completing.opened(clip, output, plan)
+    plan = plan.for_movie(movie)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    console.console.print(f"seed {seed}")
-    made = load(model).complete(
-        movie, plot, seed, steps, guidance=guidance, price=price,
-        watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
+    made = completing.run(
+        plan, movie, clip, plot, seed=seed, steps=steps, guidance=guidance, price=price, model=model
     )  # fmt: skip
-    _save(made, output, sheet, started, recipe=not no_recipe)
+    if plan.missing:
+        _save(made, target, sheet, started, recipe=not no_recipe)
+        return
+    editing.write(made, target, editing.changes(movie, made), recipe=not no_recipe)
+    if sheet is not None:
+        _sheet(made, sheet)
 
 
 def _save(movie: Any, output: Path, sheet: Path | None, started: float, **options: Any) -> None:
     from stale_diffusion import console
+    from stale_diffusion.edit import write
 
     with console.bar("writing") as bar:
-        files = movie.save(output, progress=lambda share: bar.update(bar.task_ids[0], completed=share), **options)
+        files = write(movie, output, progress=lambda share: bar.update(bar.task_ids[0], completed=share), **options)
     if sheet is not None:
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        files.append(movie.contact_sheet(sheet))
+        files.append(_sheet(movie, sheet))
     console.summary(movie, files, time.monotonic() - started)
+
+
+def _sheet(movie: Any, sheet: Path) -> Any:
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    return movie.contact_sheet(sheet)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import ahap, aroma, haptic, hjif, sem, subtitles
+from stale_diffusion.formats import ahap, aroma, haptic, hjif, lanes, sem, subtitles, wav
 from stale_diffusion.movie import Movie
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
+EDITED = (".csv", ".wav")  # what a person edits: exported, neither attached nor laid beside a movie
 
 # ending -> (media type, senses of which it needs at least one, pieces of the text)
-FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]] = {
+FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str | bytes]]]] = {
     "timeline.json": ("application/json", (), lambda movie: timeline.stream(movie.seconds, movie.tracks)),
     "recipe.json": ("application/json", (), lambda movie: [movie.described().to_json()]),
     "hjif": ("application/json", ("touch",), hjif.stream),
@@ -26,11 +28,13 @@ FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]
     "smell.srt": ("application/x-subrip", ("smell",), lambda movie: [subtitles.to_srt(movie, "smell")]),
     "taste.srt": ("application/x-subrip", ("taste",), lambda movie: [subtitles.to_srt(movie, "taste")]),
     "touch.srt": ("application/x-subrip", ("touch",), lambda movie: [subtitles.to_srt(movie, "touch")]),
+    **{f"{sense}.csv": ("text/csv", (sense,), partial(lanes.stream, sense=sense)) for sense in timeline.CLOCKS},
+    "touch.wav": ("audio/wav", ("touch",), wav.stream),
 }
 
 
 def endings(movie: Movie, formats: Iterable[str] | None = None) -> list[str]:
-    """The formats a movie has something for; "srt" and "sem" name what they begin or end with.
+    """The formats a movie has something for; "srt", "csv" and "sem" name what they begin or end with.
 
     Raises:
         StaleError: a format is unknown.
@@ -47,13 +51,13 @@ def _ending(name: str) -> str:
     found = [e for e in FORMATS if plain == e or e.startswith(plain + ".") or e.endswith("." + plain)]
     if not found:
         raise StaleError(f"There is no format {name!r}.", f"formats are {', '.join(FORMATS)}", usage=True)
-    return plain if plain in FORMATS or plain == "srt" else found[0]
+    return plain if plain in FORMATS or all(e.endswith("." + plain) for e in found) else found[0]
 
 
 def pieces(movie: Movie, ending: str) -> Iterator[bytes]:
-    """One format of a movie, UTF-8, in pieces."""
+    """One format of a movie, text as UTF-8, in pieces."""
     for piece in FORMATS[ending][2](movie):
-        yield piece.encode()
+        yield piece if isinstance(piece, bytes) else piece.encode()
 
 
 def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = None) -> list[Path]:
@@ -80,7 +84,7 @@ def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = Non
 def write_sidecars(movie: Movie, path: Path) -> list[Path]:
     """Write NAME.timeline.json and the rest beside the movie NAME.mp4."""
     written = []
-    for ending in endings(movie):
+    for ending in (e for e in endings(movie) if not e.endswith(EDITED)):
         sidecar = path.with_suffix(f".{ending}")
         write_atomically(sidecar, pieces(movie, ending))
         written.append(sidecar)
@@ -89,7 +93,7 @@ def write_sidecars(movie: Movie, path: Path) -> list[Path]:
 
 def attachments(movie: Movie) -> dict[str, tuple[str, bytes]]:
     """{name: (media type, bytes)} to attach to a Matroska file; subtitles are tracks there."""
-    chosen = [e for e in endings(movie) if not e.endswith(".srt")]
+    chosen = [e for e in endings(movie) if not e.endswith((".srt", *EDITED))]
     named = {e if e in ("timeline.json", "recipe.json") else f"movie.{e}": e for e in chosen}
     return {name: (FORMATS[ending][0], b"".join(pieces(movie, ending))) for name, ending in named.items()}
 
