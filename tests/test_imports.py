@@ -15,7 +15,7 @@ LAYERS = (
     {"timeline", "recipe", "media", "movie", "formats", "inspecting", "edit"},
     {"dreamscapes", "clips", "screens", "drafts"},
     {"guidance"},
-    {"training", "generate", "inputs", "redo"},
+    {"training", "generate", "inputs", "redo", "candidates"},
     {"doctoring", "resume", "console"},
     {"commands"},
     {"cli", "__main__"},
