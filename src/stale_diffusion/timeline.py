@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -170,15 +170,32 @@ def _track(track: Track) -> Iterator[str]:
 
 
 def _pairs(track: Track, c: int) -> Iterator[Iterable[str]]:
+    for times, values in _curves(track, c):
+        yield (dumps([list(pair) for pair in zip(times.tolist(), values.tolist(), strict=True)])[1:-1],)
+
+
+def _curves(track: Track, c: int) -> Iterator[Curve]:
+    """The keyframes of a channel, in pieces."""
+
     def fresh(first: int, last: int) -> Iterator[Curve]:
         rounded, slack = within_level(track.channels[c], track.values[first:last, c])
         for _, at, values in chunked_keyframes(rounded, slack):
             yield np.round((first + at) / float(track.rate), 6), values
 
-    whole = fresh(0, len(track.values))
-    curves = splice(track.curves[c], track.values[:, c], track.rate, fresh) if track.curves else whole
-    for times, values in curves:
-        yield (dumps([list(pair) for pair in zip(times.tolist(), values.tolist(), strict=True)])[1:-1],)
+    if track.curves:
+        return splice(track.curves[c], track.values[:, c], track.rate, fresh)
+    return fresh(0, len(track.values))
+
+
+def settled(track: Track) -> Track:
+    """The track as it will be read back: what is written from it, in any format, is the same again at every save."""
+    if not len(track.values):
+        return track
+    pieces = [list(zip(*_curves(track, c), strict=True)) for c in range(len(track.channels))]
+    curves = tuple((np.concatenate(times), np.concatenate(values)) for times, values in pieces)
+    at = np.arange(len(track.values)) / float(track.rate)
+    values = np.stack([sample(curve, at) for curve in curves], -1).astype(np.float32)
+    return replace(track, values=values, curves=curves)
 
 
 # -------------------------------------------------------------------------------------------------------- reading

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
 from stale_diffusion.formats import export, subtitles, wav
 from stale_diffusion.formats.subtitles import Line
@@ -56,6 +57,7 @@ def write(
         movie = replace(movie, recipe=None)  # its plot is the title of other formats, too
     elif movie.recipe is not None and copied is None:
         movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
+    movie = replace(movie, tracks={name: timeline.settled(track) for name, track in movie.tracks.items()})
     inside = path.suffix.lower() == ".mkv" and movie.seconds <= SIDECAR_SECONDS
     files = export.attachments(movie) if inside else {}
     lanes = {sense: subtitles.to_lines(movie, sense) for sense in export.SENSES if sense in movie.tracks}
