@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -228,8 +231,6 @@ BAD = [
 
 @pytest.mark.parametrize(("words", "says"), BAD, ids=[" ".join(w) for w, _ in BAD])
 def test_bad_input_is_one_clear_error(words: list[str], says: str, storm: Path, tmp_path: Path) -> None:
-    import re
-
     (tmp_path / "text.mkv").write_text("not a movie")
     (tmp_path / "empty").mkdir()
     export.export(make_movie(), tmp_path / "lanes", ["csv"])
@@ -278,3 +279,32 @@ def test_edits_are_in_what_inspect_says(storm: Path, capsys: pytest.CaptureFixtu
     found = json.loads(capsys.readouterr().out)
     assert found["recipe"]["edits"] == ["complete --strength taste=0"]
     assert found["tracks"]["taste"]["origin"] == "edited"
+
+
+def test_the_commands_of_the_page_run(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[1] / "docs/edit.md").read_text("utf-8")
+    code = "".join(re.findall(r"^```sh run\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    commands = code.replace("\\\n", " ").splitlines()
+    assert len(commands) >= 10
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(CLIP, "holiday.mp4")
+    for command in commands:
+        program, *words = shlex.split(command)
+        if program != "stale-diffusion":
+            subprocess.run(command, shell=True, check=True)
+            continue
+        small = ["--model", model, "--steps", 2] if words[0] in ("generate", "complete") else []
+        run(*words, *small)
+        if words[0] == "import-lanes":
+            movie = Movie.open("storm.mkv")
+            assert movie.smell.channel("coffee")[4:8] == pytest.approx(0.8, abs=1 / 62)
+            assert movie.smell.origin == "edited" and movie.touch.origin == "generated"
+    assert Movie.open("holiday.mkv").touch.origin == "given"
+    movie = Movie.open("storm.mkv")
+    assert movie.recipe and [line.split("--seed")[0].strip() for line in movie.recipe.edits] == [
+        "import-lanes smell", "complete --redo smell@00:02-00:06", "complete --redo smell@00:04-00:06",
+        "complete --strength touch=0.5",
+    ]  # fmt: skip
+    assert "import-lanes smell" in capsys.readouterr().out
