@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ from stale_diffusion import drafts
 from stale_diffusion import recipe as recipes
 from stale_diffusion.channel import corrupt
 from stale_diffusion.errors import StaleError
-from stale_diffusion.hinge import log_odds, probability
+from stale_diffusion.guidance import sharpened
+from stale_diffusion.hinge import log_odds
 from stale_diffusion.inputs import given_senses, joined
 from stale_diffusion.joins import join
 from stale_diffusion.machine import fastest_type
@@ -30,7 +32,7 @@ from stale_diffusion.model.transformer import Denoiser, Tokens, whole
 from stale_diffusion.model.weights import read_model
 from stale_diffusion.movie import Filmed, Movie, Track
 from stale_diffusion.recipe import Recipe
-from stale_diffusion.sample import ancestral, pack, unpack
+from stale_diffusion.sample import SAMPLERS, ancestral, pack, unpack
 from stale_diffusion.screens import Painted, Performed
 from stale_diffusion.senses import SEGMENT_SECONDS, SENSES
 from stale_diffusion.senses.base import Bits
@@ -72,18 +74,41 @@ class Preview:
     bits: dict[str, Bits]
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How steps are taken; the defaults are what docs/method.md measures best.
+
+    Args:
+        sampler: a name of sample.SAMPLERS.
+        until_cake: a segment ends early once every wanted bit is as sure as this, |2 eta - 1| in [0, 1]; None: never.
+        sharpen: weight of the Difference-of-Gaussians band that is added to the log-odds over time and place (eq. 1).
+        turns: of a looped network; None: as it was trained.
+    """
+
+    sampler: str = "ancestral"
+    until_cake: float | None = None
+    sharpen: float = 0.0
+    turns: int | None = None
+
+
 class Generator:
     """A denoiser with its weights, ready to make movies.
 
     Args:
         model: the network; run in the machine's faster number type.
         digest: sha256 of its weights, written into every recipe.
+        manner: how steps are taken.
     """
 
-    def __init__(self, model: Denoiser, digest: str) -> None:
+    def __init__(self, model: Denoiser, digest: str, manner: Manner = Manner()) -> None:
         self.model = model.eval().to(fastest_type())
         self.digest = digest
+        self.manner = manner
         self._encode = PlotEncoder()
+
+    def using(self, **changes: Any) -> Generator:
+        """The same network in another manner: `gen.using(until_cake=0.99)`; see Manner."""
+        return Generator(self.model, self.digest, replace(self.manner, **changes))
 
     @property
     def streams(self) -> Mapping[str, tuple[int, int]]:
@@ -233,7 +258,8 @@ class Generator:
             _stay(x["scene"], start["scene"], past["scene"])
         shapes = {n: self.streams[n] for n in wanted}
         denoise = self._denoiser(known, shapes, past, plot, guidance, {})
-        for step in ancestral(denoise, pack(x), pack(start), steps, [generator]):
+        walk = SAMPLERS[self.manner.sampler]
+        for step in walk(denoise, pack(x), pack(start), steps, [generator], until_cake=self.manner.until_cake):
             out = {**known, **unpack(step.bits, shapes)}
             if "scene" in out and past:
                 _hold(out["scene"], past["scene"])
@@ -280,22 +306,42 @@ class Generator:
         zero = {n: whole(t.expand(b, -1, -1), torch.zeros(b, t.shape[1])) for n, t in known.items()}
         before = {n: whole(t.expand(b, -1, -1), torch.zeros(b, t.shape[1])) for n, t in past.items() if n != FINE}
 
+        thoughts: dict[str, Tensor] = {}
+
         def denoise(x_BN: Tensor, t_BN: Tensor) -> Tensor:
+            nonlocal thoughts
             bits, staleness = unpack(x_BN, shapes), unpack(t_BN, shapes)
             now = dict(zero)
             for name, (length, _) in shapes.items():
                 where = index.get(name, torch.arange(length))
                 t_BL = staleness[name].amax(-1).expand(b, -1)
-                now[name] = Tokens(bits[name].expand(b, -1, -1), t_BL, where)
+                now[name] = Tokens(bits[name].expand(b, -1, -1), t_BL, where, thoughts.get(name))
             with torch.inference_mode():
-                margins, _ = self.model(now, before, (vectors, mask))
-            eta = probability(pack({n: margins[n] for n in shapes}))
-            if not guided:
-                return eta
-            with_plot, without = log_odds(eta).chunk(2)
-            return torch.sigmoid(without + guidance * (with_plot - without))
+                margins, _ = self.model(now, before, (vectors, mask), self.manner.turns)
+            odds = {n: log_odds(self.model.arm.probability(margins[n])) for n in shapes}
+            if guided:
+                odds = {n: _guided(l, guidance) for n, l in odds.items()}
+            if self.manner.sharpen:
+                odds = sharpened(odds, self.manner.sharpen)
+            eta = {n: torch.sigmoid(l) for n, l in odds.items()}
+            if self.model.shape.self_conditioned:
+                thoughts = {n: (2 * e - 1).float().expand(b, -1, -1) for n, e in eta.items()}
+            return pack(eta)
 
         return denoise
+
+    def seconds_a_step(self, guidance: float = GUIDANCE) -> float:
+        """What a step of a performed segment takes here, measured on one that is thrown away; touch is felt twice."""
+        shapes = {n: self.streams[n] for n in PERFORMED if n in self.streams}
+        past = {n: torch.ones(1, *shape, dtype=torch.int8) for n, shape in shapes.items()}
+        denoise = self._denoiser({}, shapes, past, "a plot", guidance, {})
+        x = torch.ones(1, sum(length * width for length, width in shapes.values()), dtype=torch.int8)
+        spent = []
+        for _ in range(3):
+            started = time.perf_counter()
+            denoise(x, torch.ones(x.shape, dtype=torch.float64))
+            spent.append(time.perf_counter() - started)
+        return 1.5 * min(spent)
 
     def score(self, bits: Mapping[str, Bits], plot: str) -> float:
         """y-hat, eq. 4: how well the senses and the plot belong together, mean over the segments."""
@@ -337,6 +383,12 @@ def load(source: str | Path | None = None) -> Generator:
         StaleError: it is missing, damaged, or not a model of this program.
     """
     return Generator(*read_model(source))
+
+
+def _guided(log_odds_BLD: Tensor, guidance: float) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022), of log-odds with the plot (first half) and without."""
+    with_plot, without = log_odds_BLD.chunk(2)
+    return without + guidance * (with_plot - without)
 
 
 def _segments(seconds: float) -> int:

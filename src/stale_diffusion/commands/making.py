@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,10 +21,18 @@ from stale_diffusion.commands.options import (
     SheetPath,
     Steps,
     check_length,
+    check_manner,
     check_output,
     parse_rate,
     parse_size,
 )
+
+if TYPE_CHECKING:
+    from stale_diffusion.generate import Generator
+    from stale_diffusion.movie import Movie
+    from stale_diffusion.senses.base import Bits
+
+CAKE = 0.99  # certainty at which a bit is hard
 
 
 def generate(
@@ -39,6 +48,17 @@ def generate(
     model: ModelPath = None,
     sheet: SheetPath = None,
     price: Price = 0.10,
+    budget: Annotated[
+        float | None, typer.Option(help="Dollars that the network may cost: chooses steps, --best-of.")
+    ] = None,
+    best_of: Annotated[int, typer.Option(help="Make so many movies and keep the best.")] = 1,
+    by: Annotated[
+        str, typer.Option(help="score: senses and plot belong together; dog: the sharpest (eq. 1).")
+    ] = "score",
+    min_kesha: Annotated[float, typer.Option(help="Refuse a movie of fewer xz bits per 50 cents (eq. 1).")] = 1.0,
+    until_cake: Annotated[bool, typer.Option("--until-cake", help="Stop a segment once every bit is hard.")] = False,
+    sharpen: Annotated[float, typer.Option(help="Weight of the DoG band in the log-odds (eq. 1).")] = 0.0,
+    sampler: Annotated[str, typer.Option(help="ancestral, renoised or corrected.")] = "ancestral",
     no_recipe: NoRecipe = False,
 ) -> None:
     """Generate a five-sense movie from a plot."""
@@ -46,25 +66,44 @@ def generate(
     from stale_diffusion.resume import Unfinished
 
     check_length(seconds, steps)
+    check_manner(sampler, sharpen, best_of, by)
     pixels, rate = parse_size(size), parse_rate(fps)
     check_output(output, seconds * BYTES_A_SECOND * pixels[0] * pixels[1] / (640 * 360))
     started = time.monotonic()
+    from stale_diffusion.candidates import best_of as choose
     from stale_diffusion.generate import load
+    from stale_diffusion.guidance import check_keshas
 
-    generator = load(model)
+    generator = load(model).using(sampler=sampler, sharpen=sharpen, until_cake=CAKE if until_cake else None)
+    if budget is not None:
+        steps, best_of = _afford(generator, budget, price, seconds, steps, best_of, guidance)
     unfinished = Unfinished(output, {"plot": plot, "steps": steps, "guidance": guidance, "paint": paint,
-                                     "model": generator.digest, "seconds": seconds})  # fmt: skip
+                                     "model": generator.digest, "seconds": seconds, "best of": [best_of, by],
+                                     "manner": str(generator.manner)})  # fmt: skip
     seed, sampled = unfinished.load(seed)
     if seed is None:
         seed = secrets.randbelow(2**31)
     if sampled:
         console.console.print(f"going on with {unfinished.path}", markup=False, soft_wrap=True)
     console.console.print(f"seed {seed}")
-    try:
-        movie = generator.generate(
-            plot, seconds, seed, steps, paint=paint, guidance=guidance, price=price, sampled=sampled,
+
+    def make(chosen: int, bits: dict[str, Bits]) -> Movie:
+        return generator.generate(
+            plot, seconds, chosen, steps, paint=paint, guidance=guidance, price=price, sampled=bits,
             watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
         )  # fmt: skip
+
+    try:
+        if best_of > 1 and not sampled:
+            best = choose(generator, make, plot, seed, best_of, by)
+            movie, sampled = best.movie, best.bits
+            assert movie.recipe is not None and movie.recipe.seed is not None
+            seed = movie.recipe.seed
+            console.console.print(f"seed {seed} is the best of {best_of} by {by}: {best.score:.3f}")
+        else:
+            movie = make(seed, sampled)
+        assert movie.recipe is not None and movie.recipe.keshas is not None
+        check_keshas(movie.recipe.keshas, min_kesha)
         unfinished.save(seed, sampled)  # so that a rendering that is interrupted need not be dreamt again
         _save(movie, output, sheet, started, size=pixels, fps=rate, recipe=not no_recipe)
     except KeyboardInterrupt:
@@ -74,6 +113,18 @@ def generate(
             console.console.print(f"\nstopped; {mend}", markup=False, soft_wrap=True)
         raise
     unfinished.forget()
+
+
+def _afford(
+    generator: Generator, budget: float, price: float, seconds: float, steps: int, best_of: int, guidance: float
+) -> tuple[int, int]:
+    """Steps and candidates that the budget buys, said on stderr."""
+    from stale_diffusion import console
+    from stale_diffusion.guidance import plan
+
+    found = plan(budget, price, generator.seconds_a_step(guidance), math.ceil(seconds / 4), steps, best_of)
+    console.console.print(f"${budget:g} buys {found.steps} steps a segment, best of {found.candidates}")
+    return found.steps, found.candidates
 
 
 def complete(
