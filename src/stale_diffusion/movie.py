@@ -30,6 +30,8 @@ RGB = NDArray[np.uint8]
 Sound = NDArray[np.float32]
 SCENE_TOKENS = (25, 32)  # tokens and bits of a scene segment
 FORMATS = {"timeline.json": timeline.FORMAT, "recipe.json": recipes.FORMAT}  # what is read back
+MOVIES = (".mkv", ".mp4", ".webm")  # what `Movie.save` writes whole
+PICTURES = (".png", ".webp")  # and what it writes as a still, or as a silent loop
 RESERVED = ("touch", "smell", "taste")  # the tracks this program writes; never taken for a movie's own sound
 
 
@@ -173,16 +175,19 @@ class Movie:
         """Write the movie; a filmed screen is copied packet for packet, a performed or painted one is encoded.
 
         Args:
-            path: .mkv (one file with attachments; above 30 minutes sidecars) or .mp4 (sidecars beside it).
-            size, fps: of the picture, unless it is copied.
+            path: .mkv (one file with attachments; above 30 minutes sidecars), .mp4 or .webm (sidecars beside it), .png
+                (one still) or .webp (a silent loop of at most 8 seconds).
+            size, fps: of the picture, unless it is copied; a loop has 12 frames a second.
             recipe: false leaves the recipe out of the file.
             progress: called with the share done, [0, 1], a few times a second of work.
 
         Returns:
             The files written, the movie first.
         """
-        from stale_diffusion.formats import mkv
+        from stale_diffusion.formats import mkv, still
 
+        if Path(path).suffix.lower() in PICTURES:
+            return still.write(self, Path(path), size, recipe=recipe, progress=progress)
         return mkv.write(self, Path(path), size, Fraction(fps), recipe=recipe, progress=progress)
 
     def contact_sheet(self, path: str | Path) -> Path:
