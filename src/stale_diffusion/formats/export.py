@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import ahap, aroma, haptic, hjif, sem, subtitles
+from stale_diffusion.formats import ahap, aroma, haptic, hjif, sem, subtitles, tact
 from stale_diffusion.movie import Movie
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
@@ -21,6 +21,7 @@ FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]
     "hjif": ("application/json", ("touch",), hjif.stream),
     "ahap": ("application/json", ("touch",), ahap.stream),
     "haptic": ("application/json", ("touch",), haptic.stream),
+    "tact": ("application/json", ("touch",), tact.stream),
     "sem.xml": ("application/xml", ("touch", "smell"), sem.stream),
     "aroma.json": ("application/json", ("smell",), aroma.stream),
     "smell.srt": ("application/x-subrip", ("smell",), lambda movie: [subtitles.to_srt(movie, "smell")]),

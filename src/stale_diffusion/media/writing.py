@@ -204,13 +204,13 @@ class MovieWriter:
         # moves all other tracks when a player or an export shifts the file to begin at 0. WebM takes no FLAC.
         stream: Any = self._tracks.add_stream(SOUND[self._kind], rate=rate)
         stream.layout, stream.format = LAYOUTS[channels], "s16"
-        stream.metadata.update(_naming(title, "zxx"))  # zxx: no linguistic content
+        stream.metadata.update(_naming(title, "zxx", self._kind))  # zxx: no linguistic content
         stream.disposition = Disposition.default if title == "sound" else Disposition(0)
         return stream
 
     def _add_lane(self, title: str) -> Stream:
         stream = self._tracks.add_mux_stream(TEXT[self._kind])
-        stream.metadata.update(_naming(title, "eng"))
+        stream.metadata.update(_naming(title, "eng", self._kind))
         stream.time_base = Fraction(1, 1000)
         return stream
 
@@ -223,7 +223,7 @@ class MovieWriter:
                 self._copied[stream.index] = _copy_stream(self._tracks, stream)
             elif codec in TEXT.values():
                 lane = self._tracks.add_mux_stream(TEXT[self._kind])
-                lane.metadata.update(_naming(track_title(stream), stream.language or "und"))
+                lane.metadata.update(_naming(track_title(stream), stream.language or "und", self._kind))
                 lane.time_base, lane.disposition = Fraction(1, 1000), stream.disposition
                 self._copied[stream.index] = lane
                 self._texts.add(stream.index)
@@ -349,13 +349,14 @@ def _does_not_fit(path: Path, source: InputContainer, stream: Stream, wanted: Se
 
 def _copy_stream(out: OutputContainer, stream: Any) -> Any:
     copy = out.add_stream_from_template(stream, opaque=True)  # by its decoder: AV1 may have no encoder of that name
-    copy.metadata.update(_naming(track_title(stream), stream.language or "und"))
+    copy.metadata.update(_naming(track_title(stream), stream.language or "und", out.format.name))
     copy.disposition = stream.disposition
     return copy
 
 
-def _naming(title: str, language: str) -> dict[str, str]:
-    return {"title": title, "handler_name": title, "language": language} if title else {"language": language}
+def _naming(title: str, language: str, kind: str) -> dict[str, str]:
+    """Title and language of a track; MP4 keeps the title as the name of its handler."""
+    return {"language": language} | ({"handler_name" if kind == "mp4" else "title": title} if title else {})
 
 
 def _subtitle_payload(text: str, kind: str) -> bytes:
