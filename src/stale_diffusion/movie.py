@@ -107,6 +107,7 @@ class Movie:
         tracks: sense -> Track, for touch, smell, taste and additional senses.
         recipe: how it was made; None for a foreign file.
         scene: the scene's bits, (S, 25, 32) in {-1, +1}.
+        edges: colours of the picture's left and right edge, (T, 2, 3) at 2 Hz; None: nobody has looked yet.
     """
 
     seconds: float
@@ -114,6 +115,7 @@ class Movie:
     tracks: dict[str, Track] = field(default_factory=dict)
     recipe: Recipe | None = None
     scene: Bits | None = None
+    edges: RGB | None = field(default=None, repr=False, compare=False)
 
     @property
     def touch(self) -> Track:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import ahap, aroma, haptic, hjif, sem, subtitles, tact
+from stale_diffusion.formats import ahap, aroma, haptic, hjif, playsem, sem, subtitles, tact
 from stale_diffusion.movie import Movie
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
@@ -23,6 +23,7 @@ FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]
     "haptic": ("application/json", ("touch",), haptic.stream),
     "tact": ("application/json", ("touch",), tact.stream),
     "sem.xml": ("application/xml", ("touch", "smell"), sem.stream),
+    "playsem.json": ("application/json", ("touch", "smell"), playsem.stream),
     "aroma.json": ("application/json", ("smell",), aroma.stream),
     "smell.srt": ("application/x-subrip", ("smell",), lambda movie: [subtitles.to_srt(movie, "smell")]),
     "taste.srt": ("application/x-subrip", ("taste",), lambda movie: [subtitles.to_srt(movie, "taste")]),
