@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,7 @@ _ALL = (
     Format("sem.xml", "application/xml", ("touch", "smell"), sem.stream),
     Format("playsem.json", JSON, ("touch", "smell"), playsem.stream),
     Format("aroma.json", JSON, ("smell",), aroma.stream),
+    Format("cartridges.toml", "application/toml", ("smell",), lambda movie: [aroma.to_map(movie)], beside=False),
     Format("taste.json", JSON, ("taste",), taste.stream),
     Format("card.png", "image/png", ("taste",), lambda movie: [card.to_png(movie)], beside=False),
     Format("card.pdf", "application/pdf", ("taste",), lambda movie: [card.to_pdf(movie)], beside=False),
@@ -62,8 +63,8 @@ _ALL = (
 FORMATS = {kind.ending: kind for kind in _ALL}
 # what `--formats` takes: the shortest name of each
 NAMES = (
-    "timeline", "recipe", "hjif", "ahap", "haptic", "tact", "sem", "playsem", "aroma", "taste.json", "card", "srt",
-    "vtt",
+    "timeline", "recipe", "hjif", "ahap", "haptic", "tact", "sem", "playsem", "aroma", "cartridges",
+    "taste.json", "card", "srt", "vtt",
 )  # fmt: skip
 
 
@@ -89,22 +90,32 @@ def _named(name: str) -> list[str]:
     return found
 
 
-def pieces(movie: Movie, ending: str) -> Iterator[bytes]:
+def pieces(movie: Movie, ending: str, cartridges: Mapping[int, str] | None = None) -> Iterator[bytes]:
     """One format of a movie, text as UTF-8, in pieces."""
-    for piece in FORMATS[ending].pieces(movie):
+    made = aroma.stream(movie, cartridges) if ending == "aroma.json" else FORMATS[ending].pieces(movie)
+    for piece in made:
         yield piece.encode() if isinstance(piece, str) else piece
 
 
-def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = None) -> list[Path]:
+def export(
+    movie: Movie,
+    folder: str | Path,
+    formats: Iterable[str] | None = None,
+    cartridges: Mapping[int, str] | None = None,
+) -> list[Path]:
     """Write the formats of a movie into a folder, which is made when absent.
 
     Args:
         formats: endings such as "hjif", "sem", "srt"; None: all that the movie has something for.
+        cartridges: note in each chamber of the Aroma Shooter; None: the movie's strongest notes.
 
     Returns:
         The files written, named movie.ENDING.
     """
     chosen = endings(movie, formats)
+    if cartridges is not None and "aroma.json" not in chosen:
+        why = "only aroma.json needs one, and it is not among what is written"
+        raise StaleError("A cartridge map was given for nothing.", why, "add aroma to --formats", usage=True)
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -112,7 +123,7 @@ def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = Non
         raise StaleError(f"{target} cannot be used.", error.strerror or str(error), "name another folder") from None
     paths = [target / f"movie.{ending}" for ending in chosen]
     for path, ending in zip(paths, chosen, strict=True):
-        write_atomically(path, pieces(movie, ending))
+        write_atomically(path, pieces(movie, ending, cartridges))
     return paths
 
 
