@@ -217,10 +217,23 @@ def _companions(screen: Filmed) -> dict[str, bytes]:
     if "timeline.json" not in files:
         for name in FORMATS:
             sidecar = screen.path.with_suffix(f".{name}")
-            if sidecar.is_file() and sidecar.stat().st_size <= MAX_BYTES:
-                files[name] = sidecar.read_bytes()
+            if sidecar.is_file():
+                files[name] = _read(sidecar, FORMATS[name])
     # another program's file may have the same name; ours says what it is at its very beginning
     return {name: files[name] for name, kind in FORMATS.items() if kind.encode() in files.get(name, b"")[:200]}
+
+
+def _read(path: Path, kind: str) -> bytes:
+    """A sidecar: whole, where it says at its beginning that it is ours, and no further where it does not."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(200)
+            data = head + file.read(MAX_BYTES) if kind.encode() in head else head
+    except OSError as error:
+        raise StaleError(f"{path} cannot be read.", error.strerror or str(error), f"chmod +r {path}") from None
+    if len(data) > MAX_BYTES:
+        raise StaleError(f"{path} cannot be read.", f"it is larger than {MAX_BYTES >> 20} MB", "export it again")
+    return data
 
 
 def pack_scene(scene: Bits) -> str:
