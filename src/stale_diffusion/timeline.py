@@ -36,7 +36,7 @@ MAX_SECONDS = 24 * 3600.0
 MAX_RATE = 1000
 MAX_CHANNELS = 256
 MAX_TRACKS = 16
-MAX_VALUES = 2**26  # samples times channels of one track
+MAX_VALUES = 2**26  # samples times channels of all tracks together: a small file may ask for much memory
 
 # (low, high, level): range and quantisation level of each channel.
 RANGES: dict[str, tuple[float, float, float]] = {
@@ -214,7 +214,7 @@ def from_json(data: bytes | str, source: str = "timeline.json") -> tuple[float, 
     seconds = read.number(root, "seconds", 0, MAX_SECONDS)
     tracks: dict[str, Track] = {}
     for entry in read.list(root, "tracks", MAX_TRACKS):
-        track = read.track(entry, seconds)
+        track = read.track(entry, seconds, MAX_VALUES - sum(t.values.size for t in tracks.values()))
         if track.sense in tracks:
             raise refusal(source, f"it has two tracks of {track.sense}")
         tracks[track.sense] = track
@@ -233,7 +233,7 @@ class _Tracks(Fields):
             raise refusal(self.source, f'rate must be a text such as "64" or "30000/1001", at most {MAX_RATE}')
         return rate
 
-    def track(self, record: Any, seconds: float) -> Track:
+    def track(self, record: Any, seconds: float, room: int) -> Track:
         sense, rate, origin = self.text(record, "sense"), self.rate(record), self.text(record, "origin")
         if origin not in get_args(Origin):
             raise refusal(self.source, f"origin must be one of {', '.join(get_args(Origin))}")
@@ -241,7 +241,7 @@ class _Tracks(Fields):
         if abs(samples - seconds * rate) > 1:
             raise refusal(self.source, f"the track of {sense} is not as long as the movie")
         channels = self.list(record, "channels", MAX_CHANNELS)
-        if not channels or samples * len(channels) > MAX_VALUES:
+        if not channels or samples * len(channels) > room:
             raise refusal(self.source, f"the track of {sense} has no channels, or too many values")
         names, units = (tuple(self.text(c, key) for c in channels) for key in ("name", "unit"))
         if len(set(names)) < len(names):
