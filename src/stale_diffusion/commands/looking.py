@@ -27,16 +27,43 @@ def export(
     file: Path,
     to: Annotated[Path, typer.Option("--to", help="The folder to write into.")],
     formats: Annotated[
-        str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt,csv,wav.")
+        str | None,
+        typer.Option(
+            help="Some of them, with commas: timeline,recipe,hjif,ahap,haptic,tact,sem,playsem,aroma,cartridges,"
+            "taste.json,card,srt,vtt,csv,wav."
+        ),
+    ] = None,
+    cartridges: Annotated[
+        Path | None, typer.Option(help="TOML that says which note is in which chamber of the Aroma Shooter.")
     ] = None,
 ) -> None:
-    """Write touch, smell and taste for haptic, scent and sensory-effect tools."""
+    """Write touch, smell and taste for haptic, scent and sensory-effect tools, and for a kitchen."""
+    from stale_diffusion.formats import aroma
     from stale_diffusion.formats.export import export as write
     from stale_diffusion.movie import Movie
 
-    wanted = [f.strip() for f in formats.split(",")] if formats else None
-    for path in write(Movie.open(file), to, wanted):
+    wanted = [f.strip() for f in formats.split(",")] if formats is not None else None
+    loaded = aroma.cartridges_of(_read(cartridges), str(cartridges)) if cartridges else None
+    movie = Movie.open(file)
+    written = write(movie, to, wanted, loaded)
+    for path in written:
         typer.echo(str(path))
+    if any(path.name.endswith("aroma.json") for path in written):
+        for line in aroma.report(movie, loaded):
+            typer.echo(f"aroma: {line}", err=True)
+
+
+def _read(path: Path) -> bytes:
+    """A small file that somebody wrote; what is larger than it may be is read no further."""
+    from stale_diffusion.errors import StaleError
+    from stale_diffusion.formats.aroma import MAX_MAP_BYTES
+
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_MAP_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise StaleError(f"{path} cannot be read.", why, "check the name and the folder", usage=True) from None
 
 
 def doctor() -> None:
