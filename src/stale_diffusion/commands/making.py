@@ -19,6 +19,7 @@ from stale_diffusion.commands.options import (
     Seed,
     SheetPath,
     Steps,
+    check_copy,
     check_length,
     check_output,
     parse_rate,
@@ -99,6 +100,7 @@ def complete(
         raise StaleError("The movie would overwrite its clip.", mend="Give -o another name.", usage=True)
     started = time.monotonic()
     movie = Movie.open(clip)
+    check_copy(output, clip)
     if plot is None:
         from stale_diffusion.clips.ingest import read_info
 
