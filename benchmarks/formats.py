@@ -1,7 +1,7 @@
 """How large every format of an hour of movie is, how long it takes to write, and whether memory grows with the movie.
 
 The hour is a minute of each place of Dreamscapes, ten times over: touch, smell and taste as they come, a small picture
-(64x36, 8 a second) and a tone, because the formats are measured and not the codecs. Containers are written by a process
+(64x36, 2 a second) and a tone, because the formats are measured and not the codecs. Containers are written by a process
 of their own, whose peak of memory is that of one kind of file: once for a minute, once for the hour.
 """
 
@@ -29,7 +29,7 @@ from stale_diffusion.senses.taste import Taste
 from stale_diffusion.senses.touch import Touch
 
 HOUR, MINUTE = 3600, 60
-SIZE, FPS = (64, 36), Fraction(8)
+SIZE, FPS = (64, 36), Fraction(2)
 
 
 @final
@@ -119,7 +119,7 @@ def main() -> None:
         for suffix in MOVIES:
             minute, hour = (measured(folder / "lanes.npz", folder / f"a{suffix}", s) for s in (MINUTE, HOUR))
             figures += [
-                Figure(f"{suffix}_megabytes", hour["megabytes"], "MB", "one hour of 64x36, 8 a second", "lower"),
+                Figure(f"{suffix}_megabytes", hour["megabytes"], "MB", "one hour of 64x36, 2 a second", "lower"),
                 Figure(f"{suffix}_seconds", hour["seconds"], "s", "with sidecars", "lower"),
                 Figure(f"{suffix}_peak_megabytes", hour["peak"], "MB", minute["peak"], "lower"),
             ]

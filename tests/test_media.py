@@ -153,6 +153,10 @@ def test_a_webm_takes_the_packets_of_a_webm_and_says_what_else_would_do(tmp_path
     assert ".mkv and .mp4 can hold these" in error.value.why
     assert "out.mkv" in error.value.mend
     assert "ffmpeg -i '" in error.value.mend
+    with pytest.raises(StaleError, match="cannot hold"):
+        media.check_fits(path, phone)
+    for fitting in (tmp_path / "a.mkv", tmp_path / "a.mp4"):
+        media.check_fits(fitting, phone)
     assert error.value.exit_code == 2
 
 

@@ -54,7 +54,7 @@ def check_output(path: Path, needed: float) -> None:
 
     if path.suffix.lower() not in (*MOVIES, *PICTURES):
         why = f"It ends in none of {', '.join((*MOVIES, *PICTURES))}."
-        raise StaleError(f"{path} is not a movie's name.", why, f"-o {path}.mkv", usage=True)
+        raise StaleError(f"{path} is not a movie's name.", why, f"-o {path.with_suffix('.mkv')}", usage=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -65,6 +65,15 @@ def check_output(path: Path, needed: float) -> None:
     if free < needed:
         why = f"It takes about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free in {path.parent}."
         raise StaleError("There is no room for this movie.", why, "Free some space, or write elsewhere with -o.")
+
+
+def check_copy(path: Path, clip: Path) -> None:
+    """Refuse a clip whose packets the output's container cannot hold."""
+    from stale_diffusion import media
+    from stale_diffusion.movie import MOVIES
+
+    if path.suffix.lower() in MOVIES:
+        media.check_fits(path, clip)
 
 
 def check_length(seconds: float, steps: int) -> None:

@@ -12,7 +12,7 @@ from stale_diffusion.media.reading import (
     read_frames,
     read_sound,
 )
-from stale_diffusion.media.writing import LANES, MovieWriter, missing_encoders
+from stale_diffusion.media.writing import LANES, MovieWriter, check_fits, missing_encoders
 
 __all__ = [
     "LANES",
@@ -22,6 +22,7 @@ __all__ = [
     "Probe",
     "Sound",
     "VideoInfo",
+    "check_fits",
     "missing_encoders",
     "packet_hashes",
     "probe",

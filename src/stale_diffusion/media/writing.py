@@ -330,6 +330,19 @@ def _codec(stream: Any) -> str:
     return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
 
 
+def check_fits(path: Path, clip: str | Path) -> None:
+    """Whether the container of a path can hold the packets of a clip, before anything is computed.
+
+    Raises:
+        StaleError: a track of picture or sound does not fit; which container takes it, and the command that converts.
+    """
+    with open_file(clip) as source, av.open(io.BytesIO(), "w", format=CONTAINERS[path.suffix.lower()]) as container:
+        wanted = [stream for stream in source.streams if _is_own(stream)]
+        for stream in wanted:
+            if stream.type != "subtitle" and _codec(stream) not in container.supported_codecs:
+                raise _does_not_fit(path, source, stream, wanted)
+
+
 def _does_not_fit(path: Path, source: InputContainer, stream: Stream, wanted: Sequence[Stream]) -> StaleError:
     """The error for a track that a container cannot hold: which one can, and the command that makes it fit."""
     media = {_codec(s) for s in wanted if s.type != "subtitle"}
