@@ -15,7 +15,7 @@ LAYERS = (
     {"timeline", "recipe", "media", "movie", "formats", "inspecting"},
     {"dreamscapes", "clips", "screens", "drafts"},
     {"training", "generate"},
-    {"doctoring", "resume", "console"},
+    {"doctoring", "resume", "console", "show"},
     {"commands"},
     {"cli", "__main__"},
 )
