@@ -12,10 +12,10 @@ LAYERS = (
     {"channel", "hinge", "sample"},
     {"senses", "scene", "streams", "joins"},
     {"model"},
-    {"timeline", "recipe", "media", "movie", "formats", "inspecting"},
+    {"timeline", "recipe", "media", "movie", "formats", "inspecting", "show"},
     {"dreamscapes", "clips", "screens", "drafts"},
     {"training", "generate"},
-    {"doctoring", "resume", "console", "show"},
+    {"doctoring", "resume", "console"},
     {"commands"},
     {"cli", "__main__"},
 )

@@ -92,3 +92,13 @@ def test_many_threads_may_move_it() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_sleeper_wakes_at_every_move_and_only_then() -> None:
+    c = Clock(5)
+    assert c.wait(0, 0.001) == 0  # nobody moved it
+    for count, move in enumerate((c.play, lambda: c.seek(1), c.pause), 1):
+        thread = threading.Timer(0.02, move)
+        thread.start()
+        assert c.wait(count - 1, 60) == count
+    assert c.wait(0, 60) == 3  # a move that was missed does not let it sleep
