@@ -11,8 +11,10 @@ from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
 from stale_diffusion.formats import ahap, aroma, haptic, hjif, sem, subtitles
 from stale_diffusion.movie import Movie
+from stale_diffusion.show import cues
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
+WORKING = ("cues.csv",)  # what is made anew for a room, and so goes with no movie
 
 # ending -> (media type, senses of which it needs at least one, pieces of the text)
 FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]] = {
@@ -23,6 +25,7 @@ FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]
     "haptic": ("application/json", ("touch",), haptic.stream),
     "sem.xml": ("application/xml", ("touch", "smell"), sem.stream),
     "aroma.json": ("application/json", ("smell",), aroma.stream),
+    "cues.csv": ("text/csv", ("touch", "smell", "taste"), cues.stream),
     "smell.srt": ("application/x-subrip", ("smell",), lambda movie: [subtitles.to_srt(movie, "smell")]),
     "taste.srt": ("application/x-subrip", ("taste",), lambda movie: [subtitles.to_srt(movie, "taste")]),
     "touch.srt": ("application/x-subrip", ("touch",), lambda movie: [subtitles.to_srt(movie, "touch")]),
@@ -81,6 +84,8 @@ def write_sidecars(movie: Movie, path: Path) -> list[Path]:
     """Write NAME.timeline.json and the rest beside the movie NAME.mp4."""
     written = []
     for ending in endings(movie):
+        if ending in WORKING:
+            continue
         sidecar = path.with_suffix(f".{ending}")
         write_atomically(sidecar, pieces(movie, ending))
         written.append(sidecar)
@@ -89,7 +94,7 @@ def write_sidecars(movie: Movie, path: Path) -> list[Path]:
 
 def attachments(movie: Movie) -> dict[str, tuple[str, bytes]]:
     """{name: (media type, bytes)} to attach to a Matroska file; subtitles are tracks there."""
-    chosen = [e for e in endings(movie) if not e.endswith(".srt")]
+    chosen = [e for e in endings(movie) if not e.endswith(".srt") and e not in WORKING]
     named = {e if e in ("timeline.json", "recipe.json") else f"movie.{e}": e for e in chosen}
     return {name: (FORMATS[ending][0], b"".join(pieces(movie, ending))) for name, ending in named.items()}
 

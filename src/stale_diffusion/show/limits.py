@@ -39,6 +39,8 @@ class Limiter:
 
     def _pass(self, now: float) -> None:
         passed, self._time = (now - self._time if self._time > -math.inf else 0.0), now
+        if math.isinf(self._most):
+            return
         if self._level > self._cap:
             self._used = min(self._used + passed, self._most)
             self._resting = self._resting or self._used >= self._most - 1e-9

@@ -116,7 +116,8 @@ class Show:
             if changed:
                 output.send(self._told, changed)
             output.flush(now)
-            self._down.discard(output.kind)
+            if changed and output.due(now) == math.inf:  # something went out
+                self._down.discard(output.kind)
         except BlockingIOError:
             pass  # the network is slower than the show: the next refresh tells
         except OSError as error:  # the refresh goes on trying, and tells everything once it is back
