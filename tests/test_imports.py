@@ -16,6 +16,7 @@ LAYERS = (
     {"dreamscapes", "clips", "screens", "drafts"},
     {"training", "generate"},
     {"doctoring", "resume", "console", "show"},
+    {"player"},
     {"commands"},
     {"cli", "__main__"},
 )
