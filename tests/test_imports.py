@@ -16,6 +16,7 @@ LAYERS = (
     {"dreamscapes", "clips", "screens", "drafts"},
     {"training", "generate"},
     {"doctoring", "resume", "console"},
+    {"player"},
     {"commands"},
     {"cli", "__main__"},
 )

@@ -98,8 +98,8 @@ def test_values_arrive_in_order_and_everything_is_off_at_the_end(
     assert max(round(255 * v) for v in osc.values("/fan")) == 204
     heater = osc.values("/heater")
     assert heater[:5] == [0, pytest.approx(128 / 255), 0, pytest.approx(128 / 255), 0]
-    on = [t for t, a, v in osc.events if a == "/heater" and v][0]
-    off = [t for t, a, v in osc.events if a == "/heater" and not v and t > on][0]
+    on = next(t for t, a, v in osc.events if a == "/heater" and v)
+    off = next(t for t, a, v in osc.events if a == "/heater" and not v and t > on)
     assert 0.45 < off - on < 2
 
 

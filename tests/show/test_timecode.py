@@ -88,7 +88,7 @@ def test_it_leads(ports: tuple[Any, Any]) -> None:
         assert len(heard) == count  # paused, nothing is sent
     messages = [m for _, _, m in heard]
     full = [(i, m) for i, m in enumerate(messages) if m.type == "sysex"]
-    assert [tuple(m.data) for _, m in full[:-1]][0] == (127, 127, 1, 1, 1 << 5 | 1, 1, 1, 12)  # 01:01:01:12 at 25
+    assert tuple(full[0][1].data) == (127, 127, 1, 1, 1 << 5 | 1, 1, 1, 12)  # 01:01:01:12 at 25
     assert tuple(full[-2][1].data) == (127, 127, 1, 1, 1 << 5, 0, 30, 0)
     last = full[-1][1].data
     assert to_seconds(last[4] & 31, *last[5:], 1) == pytest.approx(stands, abs=0.04)

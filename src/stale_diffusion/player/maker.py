@@ -1,0 +1,225 @@
+"""Makes one movie in a process of its own: orders come by stdin, news goes to stdout, both a JSON object a line.
+
+The first line is the wish; after it "pause", "resume" or "cancel". Where stdin ends (the player is gone), it is as if
+"cancel" had come. What is too large for a line lies in a folder: pictures, lanes, and the movie as it grows.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stale_diffusion import scene
+from stale_diffusion.errors import StaleError
+from stale_diffusion.movie import RGB, Movie, Screen, Sound
+from stale_diffusion.player import lanes
+from stale_diffusion.player.library import STILL, jpeg
+from stale_diffusion.senses import SEGMENT_SECONDS, SENSES
+
+if TYPE_CHECKING:
+    from stale_diffusion.generate import Preview
+    from stale_diffusion.media import GrowingMovie
+
+STEPS = 16
+SIZE, FPS, RATE = (640, 360), Fraction(24), 48_000
+STILLS = 64  # pictures of steps that are kept
+PREVIEW = (192, 108)  # their size
+STILL_SECONDS = 0.15  # between two of them at least: they must not slow down what they show
+COLUMNS = 64  # of a lane of a preview
+HEARD = 20  # columns of loudness a slot
+
+
+class Cancelled(BaseException):
+    """The person thought better of it."""
+
+
+class Orders:
+    """What the player wants, read by a thread of its own."""
+
+    def __init__(self) -> None:
+        self._go, self._stop = threading.Event(), False
+        self._go.set()
+
+    def listen(self) -> None:
+        """Read orders until there are no more."""
+        for line in sys.stdin:
+            if line.strip() == "pause":
+                self._go.clear()
+            elif line.strip() == "resume":
+                self._go.set()
+            elif line.strip() == "cancel":
+                break
+        self._stop = True
+        self._go.set()
+
+    def check(self) -> None:
+        """Wait while paused.
+
+        Raises:
+            Cancelled: it is to end.
+        """
+        if not self._go.is_set():
+            tell(kind="paused")
+            self._go.wait()
+            tell(kind="resumed")
+        if self._stop:
+            raise Cancelled
+
+
+def tell(**news: Any) -> None:
+    """Say something to the player."""
+    print(json.dumps(news, allow_nan=False), flush=True)
+
+
+@final
+class Watched(Screen):
+    """A screen whose pictures and sound are written to a growing movie as they are taken, and which can be held up."""
+
+    def __init__(self, screen: Screen, folder: Path, orders: Orders) -> None:
+        self.screen, self.folder, self.orders = screen, folder, orders
+        self.kind = screen.kind
+        self._growing: GrowingMovie | None = None
+        self._heard: list[Sound] = []
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.screen.seconds
+
+    def sound(self, rate: int) -> Iterator[Sound]:
+        """Sound as it is; what is taken at RATE can be heard at once."""
+        for chunk in self.screen.sound(rate):
+            if self._growing is not None and rate == RATE:
+                self._growing.sound(chunk)
+                self._heard.append(chunk)
+            yield chunk
+
+    def frames(self, size: tuple[int, int], fps: Fraction) -> Iterator[RGB]:
+        """Pictures as they are; a slot of the growing movie is whole every two seconds."""
+        from stale_diffusion.media import GrowingMovie
+
+        path = self.folder / "growing.mp4"
+        with GrowingMovie(path, size, fps, self.seconds, RATE) as growing:
+            self._growing = growing
+            slots = growing.slots
+            tell(kind="growing", front=slots.front, size=slots.size, count=slots.count)
+            for frame in self.screen.frames(size, fps):
+                self.orders.check()
+                if growing.frame(frame):
+                    self._say(growing.written - 1, frame)
+                yield frame
+        self._growing = None
+
+    def _say(self, slot: int, frame: RGB) -> None:
+        picture = Image.fromarray(frame).resize(STILL, Image.Resampling.BOX)
+        (self.folder / f"slot-{slot}.jpg").write_bytes(jpeg(picture))
+        sound = np.concatenate(self._heard) if self._heard else np.zeros((1, 2), np.float32)
+        take = min(len(sound), 2 * RATE)
+        self._heard = [sound[take:]]
+        tell(kind="slot", slot=slot, heard=lanes.heard_in(sound[: max(1, take)], HEARD))
+
+
+class Steps:
+    """Turns the sampler's previews into news: a picture, lanes, and the bits themselves."""
+
+    def __init__(self, folder: Path, orders: Orders) -> None:
+        self.folder, self.orders = folder, orders
+        self._stills, self._last = 0, 0.0
+
+    def __call__(self, preview: Preview) -> None:
+        """Take one preview."""
+        self.orders.check()
+        segment = scene.decode(preview.bits["scene"][None])[0]
+        bits = np.concatenate([b.ravel() for b in preview.bits.values()])
+        due = time.monotonic() - self._last > STILL_SECONDS or preview.step == preview.steps
+        tell(
+            kind="step", segment=preview.segment, segments=preview.segments, step=preview.step, steps=preview.steps,
+            staleness=round(preview.staleness, 4), certainty=round(preview.certainty, 4), place=segment.place,
+            hour=round(24 * segment.statics["hour"], 2), bits=base64.b64encode(np.packbits(bits > 0).tobytes()).decode(),
+            count=len(bits), still=self._picture(segment) if due else self._stills - 1, lanes=_felt(preview),
+        )  # fmt: skip
+
+    def _picture(self, segment: scene.Segment) -> int:
+        from stale_diffusion.dreamscapes import perform
+
+        stage = scene.Stage()
+        stage.append(segment)
+        picture = perform.frame(stage, SEGMENT_SECONDS / 2, PREVIEW)
+        part = self.folder / "still.part"  # the player never reads half a picture
+        part.write_bytes(jpeg(Image.fromarray(picture)))
+        part.replace(self.folder / f"still-{self._stills % STILLS}.jpg")
+        self._stills += 1
+        self._last = time.monotonic()
+        return self._stills - 1
+
+
+def _felt(preview: Preview) -> dict[str, list[list[float]]]:
+    """Touch, smell and taste of the segment as it is now, COLUMNS values or fewer a channel."""
+    found = {}
+    for name in ("touch", "smell", "taste"):
+        sense = SENSES[name]
+        values: NDArray[np.float64] = sense.decode({s.name: preview.bits[s.name][None] for s in sense.streams})
+        step = max(1, len(values) // COLUMNS)
+        channels = [lanes.reduced(v.astype(np.float64), step, highest=True) for v in values.T]
+        found[name] = [c.round(3).tolist() for c in channels]
+    return found
+
+
+def make(wish: dict[str, Any], orders: Orders) -> None:
+    """Make the movie that was wished for, and tell how it goes."""
+    from stale_diffusion.generate import load
+
+    folder, output = Path(wish["folder"]), Path(wish["output"])
+    generator = load(wish["model"])
+    tell(kind="loaded")
+    steps = Steps(folder, orders)
+    movie = generator.generate(wish["plot"], wish["seconds"], wish["seed"], wish.get("steps", STEPS), watch=steps)
+    orders.check()
+    assert movie.screen is not None
+    _write_lanes(movie, folder / "lanes.json", output.name)
+    tell(kind="sampled")
+    movie.screen = Watched(movie.screen, folder, orders)
+    size = tuple(wish.get("size", SIZE))
+    movie.save(output, size, Fraction(wish.get("fps", FPS)))
+    tell(kind="done")
+
+
+def _write_lanes(movie: Movie, path: Path, name: str) -> None:
+    about = {**lanes.about(movie, name), "size": list(SIZE)}
+    path.write_text(json.dumps({"about": about, "lanes": lanes.lanes(movie, 0, movie.seconds)}), "utf-8")
+
+
+def main() -> int:
+    """Run: 0 done, 1 failed, 130 cancelled."""
+    with suppress(AttributeError, OSError):
+        os.nice(5)  # the page that shows it comes first
+    wish = json.loads(sys.stdin.readline())
+    orders = Orders()
+    threading.Thread(target=orders.listen, daemon=True).start()
+    try:
+        make(wish, orders)
+    except StaleError as error:
+        tell(kind="failed", what=error.what, why=error.why, mend=error.mend)
+        return 1
+    except (Cancelled, KeyboardInterrupt, BrokenPipeError):
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # the thread that reads stdin would hold up the interpreter's end
