@@ -19,24 +19,38 @@ def play(
     port: Annotated[int, typer.Option(help="Port to listen on; 0: any that is free.", min=0, max=65535)] = 0,
     token: Annotated[str | None, typer.Option(help="The secret of the address; drawn if missing.")] = None,
     model: Annotated[str | None, typer.Option("--model", help="The model that new movies are made with.")] = None,
+    osc: Annotated[str | None, typer.Option(help="Drive devices by OSC: HOST:PORT.")] = None,
+    sacn: Annotated[str | None, typer.Option(help="Drive DMX by sACN: UNIVERSE, multicast, or UNIVERSE@HOST.")] = None,
+    patch: Annotated[Path | None, typer.Option(help="Which sense drives which device, a TOML file.")] = None,
+    timecode: Annotated[str | None, typer.Option(help="MIDI timecode: out leads; in follows, without a page.")] = None,
+    midi: Annotated[str | None, typer.Option(help="The MIDI port for it; a virtual one if missing.")] = None,
+    headless: Annotated[bool, typer.Option("--headless", help="No page: devices alone; space pauses.")] = False,
 ) -> None:
-    """Play a movie with all its senses in a local page, which makes new ones as well."""
+    """Play a movie with all its senses in a local page, which makes new ones as well; drive a room's devices."""
     check_token(token)
-    folder = file.resolve() if file is not None and file.is_dir() else Path.cwd() if file is None else None
-    if folder is None and file is not None:
-        from stale_diffusion.movie import Movie
+    from stale_diffusion.movie import Movie
+    from stale_diffusion.show import running
 
-        Movie.open(file)  # what cannot be played is said here, not in the page
+    wanted = running.Wanted(osc, sacn, patch, timecode, midi)
+    folder = file.resolve() if file is not None and file.is_dir() else Path.cwd() if file is None else None
+    # what cannot be played is said here, not in the page
+    movie = Movie.open(file) if folder is None and file is not None else None
+    if movie is None and (wanted or headless):
+        raise StaleError("A show needs a movie.", mend="stale-diffusion play FILE.mkv --osc HOST:PORT", usage=True)
+    if movie is not None and (headless or timecode == "in"):
+        running.headless(movie, wanted)
+        return
     from stale_diffusion.player import server
 
-    listener = server.listen(host, port)
-    token = token or server.new_token()
-    app = server.create_app(
-        None if folder else file, token=token, folder=folder, hosts=() if server.is_loopback(host) else (host,),
-        model=model,
-    )  # fmt: skip
-    address = server.address_of(listener, host, token)
-    server.serve(app, listener, lambda: _ready(address, browser, server.is_loopback(host)))
+    with running.clock_of(movie, wanted) as clock:
+        listener = server.listen(host, port)
+        token = token or server.new_token()
+        app = server.create_app(
+            None if folder else file, clock, token=token, folder=folder,
+            hosts=() if server.is_loopback(host) else (host,), model=model,
+        )  # fmt: skip
+        address = server.address_of(listener, host, token)
+        server.serve(app, listener, lambda: _ready(address, browser, server.is_loopback(host)))
 
 
 def check_token(token: str | None) -> None:

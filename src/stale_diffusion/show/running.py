@@ -69,6 +69,17 @@ def running(movie: Movie, clock: Clock, wanted: Wanted) -> Iterator[Show | None]
         yield show
 
 
+@contextmanager
+def clock_of(movie: Movie | None, wanted: Wanted) -> Iterator[Clock | None]:
+    """The clock that a page is to drive, with the show that follows it; None where no show is wanted."""
+    if movie is None or not wanted:
+        yield None
+        return
+    clock = Clock(movie.seconds)
+    with running(movie, clock, wanted):
+        yield clock
+
+
 def _check(wanted: Wanted) -> None:
     if wanted.patch and not (wanted.osc or wanted.sacn):
         raise StaleError("--patch alone sends nothing.", mend="Add --osc HOST:PORT or --sacn UNIVERSE.", usage=True)
