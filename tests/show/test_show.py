@@ -168,7 +168,7 @@ def test_a_lost_network_is_said_once_and_tried_again(
         out._client = Osc(HOST, osc.port, ["/x"])._client
         assert soon(lambda: osc.last("/fan") == pytest.approx(0.8))
         assert running.failure is None
-    assert capfd.readouterr().err.count("OSC:") == 1
+    assert capfd.readouterr().err.count("OSC to") == 1
 
 
 PLAYER = """

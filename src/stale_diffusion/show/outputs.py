@@ -21,9 +21,13 @@ BURST = 24  # a receiver discards packets up to 20 numbers behind the last (E1.3
 
 
 class Output(ABC):
-    """A way to the devices; sends nothing by itself."""
+    """A way to the devices; sends nothing by itself.
 
-    kind: str
+    `name` is what it is called in messages, `effects` how many effects it reaches.
+    """
+
+    name: str
+    effects: int
 
     @abstractmethod
     def send(self, levels: Sequence[int], changed: Iterable[int]) -> None:
@@ -58,12 +62,11 @@ class Osc(Output):
         addresses: of each effect, (E,); None for none.
     """
 
-    kind = "OSC"
-
     def __init__(self, host: str, port: int, addresses: Sequence[str | None]) -> None:
         from pythonosc.udp_client import SimpleUDPClient
 
         self._target, self._addresses = (host, port), list(addresses)
+        self.name, self.effects = f"OSC to {host} port {port}", sum(a is not None for a in addresses)
         self._client = SimpleUDPClient(host, port, allow_broadcast=True)
 
     def send(self, levels: Sequence[int], changed: Iterable[int]) -> None:
@@ -100,8 +103,6 @@ class Sacn(Output):
         cid: the sender's identity, 16 bytes; drawn if missing.
     """
 
-    kind = "sACN"
-
     def __init__(
         self, host: str | None, port: int, universe: int, channels: Sequence[int | None], cid: bytes | None = None
     ) -> None:
@@ -110,6 +111,8 @@ class Sacn(Output):
         self._host, self._port, self._universe, self._channels = host, port, universe, list(channels)
         self._cid = cid or secrets.token_bytes(16)
         self._target = (host or calculate_multicast_addr(universe), port)
+        self.name = f"sACN universe {universe} to {self._target[0]}" + ("" if host else " (multicast)")
+        self.effects = sum(c is not None for c in channels)
         slots = max(MIN_SLOTS, *(c for c in channels if c is not None))
         packet = bytearray(DataPacket(tuple(self._cid), SOURCE, universe).getBytes())[: 126 + slots]
         for at in (16, 38, 115):  # the three layers' flags and lengths, for fewer slots than the library's 512

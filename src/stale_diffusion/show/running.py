@@ -57,15 +57,20 @@ def running(movie: Movie, clock: Clock, wanted: Wanted) -> Iterator[Show | None]
     programme = Programme(movie, load_patch(wanted.patch, {n: t.channels for n, t in movie.tracks.items()}))
     outputs = list(_outputs(programme, wanted))
     with ExitStack() as stack:
-        show = stack.enter_context(Show(clock, programme, outputs)) if outputs else None
+        port = None
         if wanted.timecode:
             from stale_diffusion.show import timecode
 
             port = timecode.open_port(wanted.midi, wanted.timecode)
-            if wanted.timecode == "in":
-                stack.enter_context(timecode.Follower(clock, port))
-            else:
-                stack.enter_context(timecode.Leader(clock, port, timecode.rate_of(_fps(movie))))
+            stack.callback(port.close)
+            _print(f"timecode {'from' if wanted.timecode == 'in' else 'to'} MIDI port {port.name}")
+        show = stack.enter_context(Show(clock, programme, outputs)) if outputs else None
+        for output in outputs:
+            _print(f"{output.effects} effects by {output.name}")
+        if wanted.timecode == "in":
+            stack.enter_context(timecode.Follower(clock, port))
+        elif wanted.timecode:
+            stack.enter_context(timecode.Leader(clock, port, timecode.rate_of(_fps(movie))))
         yield show
 
 
@@ -81,31 +86,35 @@ def clock_of(movie: Movie | None, wanted: Wanted) -> Iterator[Clock | None]:
 
 
 def _check(wanted: Wanted) -> None:
-    if wanted.patch and not (wanted.osc or wanted.sacn):
+    if wanted.patch is not None and wanted.osc is None and wanted.sacn is None:
         raise StaleError("--patch alone sends nothing.", mend="Add --osc HOST:PORT or --sacn UNIVERSE.", usage=True)
     if wanted.timecode not in (None, "in", "out"):
         raise StaleError(f"--timecode {wanted.timecode} is neither out nor in.", mend="--timecode out", usage=True)
-    if wanted.midi and not wanted.timecode:
+    if wanted.midi is not None and wanted.timecode is None:
         raise StaleError("--midi alone sends nothing.", mend="Add --timecode out or in.", usage=True)
     needs = (("--osc", wanted.osc, "pythonosc", "python-osc"), ("--sacn", wanted.sacn, "sacn", "sacn"),
              ("--timecode", wanted.timecode, "mido", "mido"))  # fmt: skip
     for option, value, module, package in needs:
-        if value and importlib.util.find_spec(module) is None:
+        if value is not None and importlib.util.find_spec(module) is None:
             mend = 'pip install "stale-diffusion[show]"'
             raise StaleError(f"{option} needs the package {package}.", "it is not installed", mend)
 
 
 def _outputs(programme: Programme, wanted: Wanted) -> Iterator[Output]:
-    osc = [e.osc for e in programme.effects]
-    dmx = [e.dmx for e in programme.effects]
-    target = parse_osc(wanted.osc) if wanted.osc else None
-    universe = parse_sacn(wanted.sacn) if wanted.sacn else None
-    for option, asked, kind, found in (("--osc", target, "OSC address", osc), ("--sacn", universe, "DMX channel", dmx)):
+    target = parse_osc(wanted.osc) if wanted.osc is not None else None
+    universe = parse_sacn(wanted.sacn) if wanted.sacn is not None else None
+    if (target or universe) and not programme.effects:
+        mend = "let the diffusion model add touch, smell and taste: stale-diffusion complete CLIP -o FILE.mkv"
+        raise StaleError("This movie has no track that the patch sends anywhere.", mend=mend)
+    osc, dmx = [e.osc for e in programme.effects], [e.dmx for e in programme.effects]
+    for option, asked, kind, found in (
+        ("osc", target, "an OSC address", osc),
+        ("sacn", universe, "a DMX channel", dmx),
+    ):
         if asked and not any(found):
-            why = f"no effect in the patch that this movie has a track for has a {kind}"
-            raise StaleError(
-                f"{option} has nothing to send.", why, "mend the patch, or leave the option out", usage=True
-            )
+            why = f"of the {len(found)} effects in the patch that the movie has a track for, none has {kind}"
+            mend = "mend the patch, or leave the option out"
+            raise StaleError(f"--{option} has nothing to send.", why, mend, usage=True)
     if target:
         yield Osc(*target, osc)
     if universe:
@@ -126,12 +135,13 @@ def headless(movie: Movie, wanted: Wanted) -> None:
     Raises:
         StaleError: nothing is asked for, or the show failed.
     """
-    if not (wanted.osc or wanted.sacn or wanted.timecode):
+    if wanted.osc is None and wanted.sacn is None and wanted.timecode is None:
         mend = "Add --osc HOST:PORT, --sacn UNIVERSE or --timecode out."
         raise StaleError("--headless has nothing to do.", "there is nothing to send to", mend, usage=True)
     clock = Clock(movie.seconds)
     with running(movie, clock, wanted) as show, _keys() as space:
         follows = wanted.timecode == "in"
+        _print("waits for timecode; Ctrl-C stops" if follows else "plays; space pauses, Ctrl-C stops")
         if not follows:
             clock.play()
         while show is None or show.failure is None:
@@ -145,6 +155,12 @@ def headless(movie: Movie, wanted: Wanted) -> None:
         print(file=sys.stderr)
     if show is not None and show.failure is not None:
         raise show.failure
+
+
+def _print(text: str) -> None:
+    from stale_diffusion.console import console
+
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _say(position: float, playing: bool, seconds: float) -> None:

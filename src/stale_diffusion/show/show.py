@@ -117,12 +117,12 @@ class Show:
                 output.send(self._told, changed)
             output.flush(now)
             if changed and output.due(now) == math.inf:  # something went out
-                self._down.discard(output.kind)
+                self._down.discard(output.name)
         except BlockingIOError:
             pass  # the network is slower than the show: the next refresh tells
         except OSError as error:  # the refresh goes on trying, and tells everything once it is back
-            if output.kind not in self._down:
+            if output.name not in self._down:
                 from stale_diffusion.console import console
 
-                self._down.add(output.kind)
-                console.print(f"{output.kind}: {error.strerror or error}; trying on", markup=False, soft_wrap=True)
+                self._down.add(output.name)
+                console.print(f"{output.name}: {error.strerror or error}; trying on", markup=False, soft_wrap=True)

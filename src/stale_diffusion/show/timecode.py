@@ -66,7 +66,6 @@ class Leader:
         self._stop = True
         self._clock.pause()
         self._thread.join()
-        self._port.close()
 
     def _run(self) -> None:
         from mido import Message
@@ -126,7 +125,6 @@ class Follower:
         self._stop = True
         self._thread.join()
         self._clock.pause()
-        self._port.close()
 
     def _run(self) -> None:
         try:
