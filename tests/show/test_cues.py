@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_the_csv_says_the_same(movie: Movie) -> None:
     }  # fmt: skip
 
 
-def test_export_writes_the_csv_and_attaches_it_to_nothing(movie: Movie, tmp_path) -> None:
+def test_export_writes_the_csv_and_attaches_it_to_nothing(movie: Movie, tmp_path: Path) -> None:
     (path,) = export.export(movie, tmp_path, ["cues.csv"])
     assert path.name == "movie.cues.csv"
     rows = list(csv.DictReader(path.open()))
@@ -129,3 +130,24 @@ def test_values_that_are_no_numbers_are_off(movie: Movie) -> None:
     values[:, 4] = np.nan
     movie.tracks["touch"] = Track("touch", Fraction(64), touch.channels, touch.unit, values, "edited")
     assert Programme(movie, parse_patch(ROOM, "room")).at(1.0)[1] == 0
+
+
+def test_export_for_a_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from stale_diffusion.commands.looking import export as verb
+    from stale_diffusion.errors import StaleError
+    from stale_diffusion.movie import Filmed
+
+    clip, room = tmp_path / "clip.mkv", tmp_path / "room.toml"
+    screen = Filmed(Path(__file__).parents[1] / "data/sea_island_05.mp4")
+    Movie(screen.seconds, screen, make_movie(screen.seconds).tracks).save(clip)
+    room.write_bytes(ROOM)
+    verb(clip, tmp_path / "out", "cues.csv", room)
+    path = tmp_path / "out/movie.cues.csv"
+    assert capsys.readouterr().out == f"{path}\n"
+    assert {r["effect"] for r in csv.DictReader(path.open())} == {"seat", "fan", "ozone"}
+    with pytest.raises(StaleError, match=r"cues\.csv"):
+        verb(clip, tmp_path / "out", "ahap", room)
+    room.write_text("[[effect]]\ndmx = 0")
+    with pytest.raises(StaleError, match="patch"):
+        verb(clip, tmp_path / "other", "cues.csv", room)
+    assert not (tmp_path / "other").exists()

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stale_diffusion.errors import StaleError
+
 
 def inspect(file: Path, as_json: Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")] = False) -> None:
     """Show the tracks, units, durations and recipe of a movie."""
@@ -29,13 +31,27 @@ def export(
     formats: Annotated[
         str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt.")
     ] = None,
+    patch: Annotated[Path | None, typer.Option(help="The room that cues.csv is for, a TOML file.")] = None,
 ) -> None:
     """Write touch, smell and taste for haptic, scent and sensory-effect tools."""
-    from stale_diffusion.formats.export import export as write
+    from stale_diffusion.formats import export as formatting
     from stale_diffusion.movie import Movie
 
     wanted = [f.strip() for f in formats.split(",")] if formats else None
-    for path in write(Movie.open(file), to, wanted):
+    movie = Movie.open(file)
+    if patch is None:
+        paths = formatting.export(movie, to, wanted)
+    else:
+        from stale_diffusion.show import cues
+        from stale_diffusion.show.patch import load_patch
+
+        effects = load_patch(patch, {name: track.channels for name, track in movie.tracks.items()})
+        if "cues.csv" not in formatting.endings(movie, wanted):
+            raise StaleError("--patch is for cues.csv, which is not among what is written.", mend="--formats cues.csv",
+                             usage=True)  # fmt: skip
+        paths = formatting.export(movie, to, wanted)
+        formatting.write_atomically(to / "movie.cues.csv", (t.encode() for t in cues.stream(movie, effects)))
+    for path in paths:
         typer.echo(str(path))
 
 

@@ -14,7 +14,7 @@ from stale_diffusion.movie import Movie
 from stale_diffusion.show import cues
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
-WORKING = ("cues.csv",)  # what is made anew for a room, and so goes with no movie
+EDITED = (".csv", ".wav")  # what a person edits: exported, neither attached nor laid beside a movie
 
 # ending -> (media type, senses of which it needs at least one, pieces of the text)
 FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]] = {
@@ -83,9 +83,7 @@ def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = Non
 def write_sidecars(movie: Movie, path: Path) -> list[Path]:
     """Write NAME.timeline.json and the rest beside the movie NAME.mp4."""
     written = []
-    for ending in endings(movie):
-        if ending in WORKING:
-            continue
+    for ending in (e for e in endings(movie) if not e.endswith(EDITED)):
         sidecar = path.with_suffix(f".{ending}")
         write_atomically(sidecar, pieces(movie, ending))
         written.append(sidecar)
@@ -94,7 +92,7 @@ def write_sidecars(movie: Movie, path: Path) -> list[Path]:
 
 def attachments(movie: Movie) -> dict[str, tuple[str, bytes]]:
     """{name: (media type, bytes)} to attach to a Matroska file; subtitles are tracks there."""
-    chosen = [e for e in endings(movie) if not e.endswith(".srt") and e not in WORKING]
+    chosen = [e for e in endings(movie) if not e.endswith((".srt", *EDITED))]
     named = {e if e in ("timeline.json", "recipe.json") else f"movie.{e}": e for e in chosen}
     return {name: (FORMATS[ending][0], b"".join(pieces(movie, ending))) for name, ending in named.items()}
 
