@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from conftest import HOST, DmxLog, OscLog, make_movie, soon
@@ -21,6 +23,7 @@ from stale_diffusion.show import running
 from stale_diffusion.show.clock import Clock
 from stale_diffusion.show.running import Wanted
 from stale_diffusion.show.timecode import Leader
+from stale_diffusion.show.watchdog import Watchdog
 
 CLIP = Path(__file__).parents[1] / "data/sea_island_05.mp4"
 
@@ -76,11 +79,22 @@ def test_headless_in_a_terminal(file: Path, player: Any, osc: OscLog, dmx: DmxLo
     assert f"OSC to {HOST}" in said and "sACN universe 7" in said and "Traceback" not in said
 
 
-def test_headless_ends_with_the_movie(file: Path, osc: OscLog) -> None:
-    command = [sys.executable, "-m", "stale_diffusion", "play", str(file), "--headless", "--osc", f"{HOST}:{osc.port}"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0 and done.stdout == ""
-    assert dark(osc)
+def test_headless_ends_with_the_movie(osc: OscLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(os.devnull) as nobody:  # no terminal, so no keys
+        monkeypatch.setattr(sys, "stdin", nobody)
+        running.headless(make_movie(0.5), Wanted(osc=f"{HOST}:{osc.port}"))
+    assert soon(lambda: dark(osc))
+
+
+def test_headless_fails_with_its_show(
+    osc: OscLog, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Watchdog, "beat", lambda _: False)
+    with open(os.devnull) as nobody:
+        monkeypatch.setattr(sys, "stdin", nobody)
+        with pytest.raises(SystemExit) as error:
+            running.headless(make_movie(60), Wanted(osc=f"{HOST}:{osc.port}"))
+    assert error.value.code == 1 and capfd.readouterr().err.count("watchdog has gone") == 1
 
 
 def test_incoming_timecode_plays_the_movie(file: Path, player: Any, osc: OscLog) -> None:
@@ -163,3 +177,31 @@ def test_a_package_that_is_missing_is_named_with_its_command(
     with pytest.raises(StaleError) as error, running.clock_of(movie, wanted):
         pass
     assert error.value.mend == 'pip install "stale-diffusion[show]"'
+
+
+def test_the_page_drives_the_devices_and_its_death_is_zero(file: Path, osc: OscLog) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "stale_diffusion",
+        "play",
+        str(file),
+        "--no-browser",
+        "--osc",
+        f"{HOST}:{osc.port}",
+    ]
+    player = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert player.stdout is not None
+        base, token = player.stdout.readline().strip().split("/#")
+        for action, so in (("play", lit), ("pause", dark), ("play", lit)):
+            body = json.dumps({"movie": file.name, "action": action, "position": 1.0}).encode()
+            headers = {"content-type": "application/json", "origin": base, "x-token": token}
+            with urlopen(Request(f"{base}/api/transport", body, headers)) as answer:
+                assert json.load(answer) == {"clock": True}
+            assert soon(lambda so=so: so(osc))
+        player.kill()
+        assert soon(lambda: dark(osc))
+    finally:
+        player.kill()
+        player.communicate()

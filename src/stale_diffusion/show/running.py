@@ -92,6 +92,10 @@ def _check(wanted: Wanted) -> None:
         raise StaleError(f"--timecode {wanted.timecode} is neither out nor in.", mend="--timecode out", usage=True)
     if wanted.midi is not None and wanted.timecode is None:
         raise StaleError("--midi alone sends nothing.", mend="Add --timecode out or in.", usage=True)
+    if sys.platform == "win32" and (wanted.osc is not None or wanted.sacn is not None):
+        raise StaleError(
+            "Show control does not run on Windows.", "its watchdog needs POSIX pipes", "use Linux or macOS"
+        )
     needs = (("--osc", wanted.osc, "pythonosc", "python-osc"), ("--sacn", wanted.sacn, "sacn", "sacn"),
              ("--timecode", wanted.timecode, "mido", "mido"))  # fmt: skip
     for option, value, module, package in needs:
@@ -133,7 +137,8 @@ def headless(movie: Movie, wanted: Wanted) -> None:
     With incoming timecode it plays when and where that says, until Ctrl-C.
 
     Raises:
-        StaleError: nothing is asked for, or the show failed.
+        StaleError: nothing is asked for, or it cannot begin.
+        SystemExit: the show failed on the way, and has said so.
     """
     if wanted.osc is None and wanted.sacn is None and wanted.timecode is None:
         mend = "Add --osc HOST:PORT, --sacn UNIVERSE or --timecode out."
@@ -154,7 +159,7 @@ def headless(movie: Movie, wanted: Wanted) -> None:
     if sys.stderr.isatty():
         print(file=sys.stderr)
     if show is not None and show.failure is not None:
-        raise show.failure
+        raise SystemExit(show.failure.exit_code)  # the show's thread has said why
 
 
 def _print(text: str) -> None:

@@ -94,7 +94,7 @@ class Leader:
                     value = nibble | (self._kind << 1 if piece == 7 else 0)
                     self._port.send(Message("quarter_frame", frame_type=piece, frame_value=value))
                     quarter += 1
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: mido's word for a port that is closed
             from stale_diffusion.console import console
 
             console.print(f"timecode: the port is gone ({error})", markup=False, soft_wrap=True)
@@ -133,7 +133,7 @@ class Follower:
                     self.hear(message, time.monotonic())
                 self.check(time.monotonic())
                 time.sleep(POLL)
-        except (OSError, ValueError) as error:  # a port that closes while it is read
+        except (OSError, ValueError) as error:
             from stale_diffusion.console import console
 
             console.print(f"timecode: the port is gone ({error})", markup=False, soft_wrap=True)
