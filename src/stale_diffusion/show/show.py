@@ -17,7 +17,7 @@ from stale_diffusion.show.clock import Clock
 from stale_diffusion.show.cues import Programme
 from stale_diffusion.show.limits import Limiter
 from stale_diffusion.show.outputs import Output
-from stale_diffusion.show.watchdog import BEAT, Watchdog, silence
+from stale_diffusion.show.watchdog import BEAT, Watchdog, be_punctual, silence
 
 REFRESH = 0.9  # seconds after which everything is told again: datagrams get lost, devices are switched on late
 AFTER_A_MOVE = 0.05  # the same after a pause or a seek; then twice, four times as long, up to REFRESH
@@ -60,6 +60,7 @@ class Show:
 
     def _guard(self) -> None:
         """Whatever happens, zeros are the last thing sent."""
+        be_punctual()
         try:
             self._run()
         except StaleError as error:
