@@ -137,6 +137,7 @@ class _Player:
         return JSONResponse({
             "movie": self.first, "folder": self.shelf.folder.name, "movies": names, "version": VERSION,
             "clock": self.transport.clock is not None, "making": self.making.state(0),
+            "channels": lanes.channels(),
         })  # fmt: skip
 
     async def about(self, request: Request) -> Response:
