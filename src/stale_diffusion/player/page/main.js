@@ -159,12 +159,12 @@ addEventListener("pagehide", () => { devices.stop(); tell("pause", true); });
 
 // ---------------------------------------------------------------------------------------------------------- frames
 
-let last = 0, lastGlow = 0, smooth = 0;
+let last = 0, lastGlow = 0, lastPreview = 0, smooth = 0;
 function frame(stamp) {
   const elapsed = Math.min(0.1, (stamp - last) / 1000);
   last = stamp;
   const time = now(), still = body.classList.contains("still");
-  if (body.classList.contains("making")) making.draw();
+  if (body.classList.contains("making") && stamp - lastPreview > 80) { lastPreview = stamp; making.draw(); }
   if (state.lanes && !body.classList.contains("making")) {
     const lanes = closeBy(time), moving = playing() && film.readyState > 2;
     state.felt = feltAt(lanes, time);
@@ -192,6 +192,7 @@ function frame(stamp) {
 
 let shownTime = "";
 function showTime(time) {
+  body.classList.toggle("begun", playing() || time > 0.05 && !film.ended);
   const text = clock(time);
   if (text === shownTime) return;
   shownTime = text;
@@ -256,11 +257,11 @@ function stepTaken(news, job) {
   if (news.segment === 0 && news.step === 1) for (const sense in dreamt) dreamt[sense] = [];
   for (const sense in dreamt) dreamt[sense][news.segment] = news.lanes[sense];
   const tracks = Object.entries(dreamt).map(([sense, segments]) => {
-    const each = segments.find(Boolean)?.[0].length ?? 1, filled = [...segments].map(s => s ?? null);
-    const channels = (segments.find(Boolean) ?? []).map((_, c) => {
+    const each = news.lanes[sense][0].length, held = news.lanes[sense];
+    const channels = held.map((_, c) => {
       const [name, low, high] = CHANNELS[sense]?.[c] ?? [making.names?.[sense]?.[c]?.name ?? `${sense} ${c + 1}`, 0, 1];
       const colour = making.names?.[sense]?.[c]?.colour ?? "#9a8fb0";
-      return { name, colour, low, high, values: filled.flatMap(s => s ? s[c] : Array(each).fill(0)) };
+      return { name, colour, low, high, values: [...Array(news.segments).keys()].flatMap(s => segments[s]?.[c] ?? Array(each).fill(high > 1 ? held[c].at(-1) : 0)) };
     });
     return { sense, start: 0, rate: each / 4, channels };
   });
@@ -315,6 +316,7 @@ async function takeFinished() { // from the movie that grew to the file that it 
 
 function makingEnded(job) {
   leaveMaking();
+  body.classList.remove("playing");
   state.growing = false;
   film.pause();
   film.removeAttribute("src"); film.load();

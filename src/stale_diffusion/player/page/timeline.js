@@ -4,7 +4,7 @@ import { clock } from "./api.js";
 import { colourOf, markOf, pitch, warmth } from "./colours.js";
 import { trackOf } from "./senses.js";
 
-const ROWS = [["sight", 46], ["hearing", 34], ["touch", 46], ["smell", 52], ["taste", 34], ["", 20]];
+const ROWS = [["sight", 46], ["hearing", 34], ["touch", 46], ["smell", 64], ["taste", 32], ["", 20]];
 const TOTAL = ROWS.reduce((sum, [, height]) => sum + height, 0);
 const PRESENT = 0.05; // a note or taste that never rises above this has no band
 const MIN_SPAN = 0.5; // seconds across the whole timeline at the closest
@@ -260,8 +260,11 @@ export class Timeline {
     present.sort((a, b) => first(a) - first(b));
     const each = row.h / present.length;
     present.forEach((name, k) => this.band(c, row, track, track.channels.find(ch => ch.name === name), row.y + each * (k + 0.5), each));
-    c.font = `500 ${each < 9 ? 8 : 10}px Inter, sans-serif`; c.textAlign = "left"; c.textBaseline = "middle";
-    if (each >= 7.5) present.forEach((name, k) => {
+    c.font = "500 10px Inter, sans-serif"; c.textAlign = "left"; c.textBaseline = "middle";
+    let free = -1; // no label on another one
+    present.forEach((name, k) => {
+      if (row.y + each * (k + 0.5) < free) return;
+      free = row.y + each * (k + 0.5) + 10.5;
       const text = [markOf(name), name.replaceAll("_", " ")].filter(Boolean).join(" "), y = row.y + each * (k + 0.5);
       c.strokeStyle = "#0b0c10c0"; c.lineWidth = 3; c.lineJoin = "round";
       c.strokeText(text, row.x + 8, y + 0.5);
