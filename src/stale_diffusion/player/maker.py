@@ -90,7 +90,7 @@ class Watched(Screen):
 
     def __init__(self, screen: Screen, growing: GrowingMovie, folder: Path, orders: Orders) -> None:
         self.screen, self.growing, self.folder, self.orders = screen, growing, folder, orders
-        self.kind = screen.kind
+        self.kind, self._grows = screen.kind, True
         self._heard = np.zeros((0, 2), np.float32)  # of the slots to come
 
     @property
@@ -109,9 +109,16 @@ class Watched(Screen):
         """Pictures as they are; a slot of the growing movie is whole every two seconds."""
         for frame in self.screen.frames(size, fps):
             self.orders.check()
+            if self._grows:
+                self._grow(frame)
+            yield frame
+
+    def _grow(self, frame: RGB) -> None:
+        try:
             if self.growing.frame(frame):
                 self._say(self.growing.written - 1, frame)
-            yield frame
+        except OverflowError:  # the movie itself goes on
+            self._grows = False
 
     def _say(self, slot: int, frame: RGB) -> None:
         picture = Image.fromarray(frame).resize(STILL, Image.Resampling.BOX)
@@ -136,8 +143,8 @@ class Steps:
         tell(
             kind="step", segment=preview.segment, segments=preview.segments, step=preview.step, steps=preview.steps,
             staleness=round(preview.staleness, 4), certainty=round(preview.certainty, 4), place=segment.place,
-            hour=round(24 * segment.statics["hour"], 2), bits=base64.b64encode(np.packbits(bits > 0).tobytes()).decode(),
-            count=len(bits), still=self._picture(segment) if due else self._stills - 1, lanes=_felt(preview),
+            hour=round(24 * segment.statics["hour"], 2), bits=_base64(bits), count=len(bits), still=self._picture(segment) if due else self._stills - 1,
+            lanes=_felt(preview),
         )  # fmt: skip
 
     def _picture(self, segment: scene.Segment) -> int:
@@ -152,6 +159,10 @@ class Steps:
         self._stills += 1
         self._last = time.monotonic()
         return self._stills - 1
+
+
+def _base64(bits: NDArray[np.int8]) -> str:
+    return base64.b64encode(np.packbits(bits > 0).tobytes()).decode()
 
 
 def _felt(preview: Preview) -> dict[str, list[list[float]]]:

@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -31,6 +31,8 @@ from stale_diffusion.player.transport import Transport
 from stale_diffusion.version import VERSION
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from stale_diffusion.show.clock import Clock
 
 LOCAL = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -48,6 +50,7 @@ def create_app(
     folder: Path | None = None,
     hosts: Sequence[str] = (),
     model: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> ASGIApp:
     """The application, for any ASGI server.
 
@@ -58,11 +61,12 @@ def create_app(
         folder: where other movies lie and new ones go; the movie's own if None.
         hosts: names, besides the loopback ones, under which the page may be called.
         model: what new movies are made with, as for `load`; None: the model that ships.
+        options: "steps", "size", "fps" of new movies.
     """
     path = movie.resolve() if movie is not None else None
     shelf = Shelf(folder or (path.parent if path else Path.cwd()), path.name if path else None)
     files = page_files()
-    player = _Player(shelf, path.name if path else None, Transport(clock), model)
+    player = _Player(shelf, path.name if path else None, Transport(clock), Making(shelf.folder, model, options))
     routes = [Route(address, _static(*file)) for address, file in files.items()] + player.routes()
     app = Starlette(routes=routes, lifespan=player.lifespan, exception_handlers={
         StaleError: _stale, HTTPException: _http_error})  # fmt: skip
@@ -97,10 +101,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
 class _Player:
     """The endpoints, and what they share."""
 
-    def __init__(self, shelf: Shelf, first: str | None, transport: Transport, model: str | None) -> None:
+    def __init__(self, shelf: Shelf, first: str | None, transport: Transport, making: Making) -> None:
         self.shelf, self.first, self.transport = shelf, first, transport
         self.library = Library(shelf)
-        self.making = Making(shelf.folder, model)
+        self.making = making
 
     def routes(self) -> list[Route]:
         """Address -> endpoint."""
@@ -279,6 +283,11 @@ def new_token() -> str:
 
 def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Run until Ctrl-C; `ready` is called when the first request can be answered."""
+    server(app, ready).run(sockets=[listener])
+
+
+def server(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
+    """The server, not yet running."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -291,4 +300,4 @@ def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> N
         proxy_headers=False, h11_max_incomplete_event_size=MAX_HEADER_BYTES, limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=15, timeout_graceful_shutdown=1,
     )  # fmt: skip
-    Server(config).run(sockets=[listener])
+    return Server(config)
