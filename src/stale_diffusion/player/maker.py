@@ -50,7 +50,7 @@ class Orders:
     """What the player wants, read by a thread of its own."""
 
     def __init__(self) -> None:
-        self._go, self._stop = threading.Event(), False
+        self._go, self._stop, self.written = threading.Event(), False, False
         self._go.set()
 
     def listen(self) -> None:
@@ -64,6 +64,8 @@ class Orders:
                 break
         self._stop = True
         self._go.set()
+        if not self.written:  # nothing to tidy up, and a network takes seconds to load
+            os._exit(130)
 
     def check(self) -> None:
         """Wait while paused.
@@ -141,11 +143,20 @@ class Steps:
         bits = np.concatenate([b.ravel() for b in preview.bits.values()])
         due = time.monotonic() - self._last > STILL_SECONDS or preview.step == preview.steps
         tell(
-            kind="step", segment=preview.segment, segments=preview.segments, step=preview.step, steps=preview.steps,
-            staleness=round(preview.staleness, 4), certainty=round(preview.certainty, 4), place=segment.place,
-            hour=round(24 * segment.statics["hour"], 2), bits=_base64(bits), count=len(bits), still=self._picture(segment) if due else self._stills - 1,
+            kind="step",
+            segment=preview.segment,
+            segments=preview.segments,
+            step=preview.step,
+            steps=preview.steps,
+            staleness=round(preview.staleness, 4),
+            certainty=round(preview.certainty, 4),
+            place=segment.place,
+            hour=round(24 * segment.statics["hour"], 2),
+            bits=_base64(bits),
+            count=len(bits),
+            still=self._picture(segment) if due else self._stills - 1,
             lanes=_felt(preview),
-        )  # fmt: skip
+        )
 
     def _picture(self, segment: scene.Segment) -> int:
         from stale_diffusion.dreamscapes import perform
@@ -190,11 +201,12 @@ def make(wish: dict[str, Any], orders: Orders) -> None:
     tell(kind="loaded")
     steps = Steps(folder, orders)
     movie = generator.generate(wish["plot"], wish["seconds"], wish["seed"], wish.get("steps", STEPS), watch=steps)
-    orders.check()
     assert movie.screen is not None
     _write_lanes(movie, folder / "lanes.json", output.name)
     tell(kind="sampled")
     size, fps = tuple(wish.get("size", SIZE)), Fraction(wish.get("fps", FPS))
+    orders.written = True
+    orders.check()
     with GrowingMovie(folder / "growing.mp4", size, fps, movie.seconds, RATE) as growing:
         tell(kind="growing", front=growing.slots.front, size=growing.slots.size, count=growing.slots.count)
         movie.screen = Watched(movie.screen, growing, folder, orders)
@@ -210,7 +222,7 @@ def _write_lanes(movie: Movie, path: Path, name: str) -> None:
 def main() -> int:
     """Run: 0 done, 1 failed, 130 cancelled."""
     with suppress(AttributeError, OSError):
-        os.nice(5)  # the page that shows it comes first
+        os.nice(2)  # the page that shows it comes first
     wish = json.loads(sys.stdin.readline())
     orders = Orders()
     threading.Thread(target=orders.listen, daemon=True).start()

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from stale_diffusion.errors import StaleError
 from stale_diffusion.jsonio import read_object
 from stale_diffusion.player import lanes, ranges
-from stale_diffusion.player.guard import Guard
+from stale_diffusion.player.guard import MAX_HEADER_BYTES, Guard
 from stale_diffusion.player.library import Library
 from stale_diffusion.player.making import Making, Wish
 from stale_diffusion.player.shelf import Shelf
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from stale_diffusion.show.clock import Clock
 
 LOCAL = ("127.0.0.1", "localhost", "::1", "[::1]")
-MAX_HEADER_BYTES = 16 * 1024  # of a request's line and headers together
 MAX_CONNECTIONS = 64
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".woff2": "font/woff2",
          ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".txt": "text/plain"}  # fmt: skip
