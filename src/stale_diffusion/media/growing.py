@@ -86,14 +86,14 @@ class GrowingMovie:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._sounds += [p for p in self._sound.encode(None) if p.size]
-            if self._pictures:
-                self._write()
         self._file.close()
 
     def frame(self, rgb: RGB) -> bool:
-        """Add one picture, uint8 (H, W, 3); whether a slot is whole now. Its sound must have been added before."""
+        """Add one picture, uint8 (H, W, 3); whether a slot is whole now. Its sound must have been added before.
+
+        Raises:
+            OverflowError: a slot cannot hold its content; what follows cannot be watched.
+        """
         frame = VideoFrame.from_ndarray(rgb, format="rgb24").reformat(
             format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC | EXACT,
@@ -142,7 +142,7 @@ class GrowingMovie:
         seen = boxes.Samples(1, int(times[0]), np.diff(times), sizes, flags, np.zeros(len(sizes), np.int64))
         data = boxes.fragment(self.written + 1, [(seen, b"".join(d for d, _ in self._pictures)), self._heard(first)])
         if len(data) > self.slots.size - 8:
-            raise ValueError("a slot is too small for its picture")
+            raise OverflowError("a slot is too small for what it must hold")
         self._file.seek(self.slots.front + self.written * self.slots.size)
         self._file.write(data + boxes.free(self.slots.size - len(data)))  # its body is the hole that is there
         self._file.flush()
@@ -151,6 +151,8 @@ class GrowingMovie:
 
     def _heard(self, first: int) -> tuple[boxes.Samples, bytes]:
         last = self._frames >= self._frames_in_all
+        if last:
+            self._sounds += [p for p in self._sound.encode(None) if p.size]
         end = (first + len(self._pictures)) / self._fps
         taken = [p for p in self._sounds if last or p.pts * p.time_base < end]
         self._sounds = self._sounds[len(taken) :]

@@ -17,7 +17,8 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 64 * 1024  # bytes of a request; a plot is the longest thing that is ever sent
-MAX_HEADERS = 64  # and their size is limited by the server: see server.MAX_HEADER_BYTES
+MAX_HEADERS = 64
+MAX_HEADER_BYTES = 16 * 1024
 MAX_ADDRESS = 4096  # bytes of path and query
 READING = ("GET", "HEAD")
 CSP = (
@@ -35,7 +36,7 @@ HEADERS = {
     "cache-control": "no-store",
 }
 STATUS = {400: "This is not a request of the page.", 403: "This request is refused.", 405: "Only GET, HEAD and POST.",
-          413: "This request is too large.", 431: "This request has too many headers."}  # fmt: skip
+          413: "This request is too large.", 431: "The headers of this request are too large."}  # fmt: skip
 
 
 class _TooLarge(Exception):
@@ -88,7 +89,8 @@ class Guard:
         headers = _single(scope["headers"])
         if headers is None or len(scope["raw_path"]) + len(scope["query_string"]) > MAX_ADDRESS:
             return 400
-        if len(scope["headers"]) > MAX_HEADERS:
+        size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+        if len(scope["headers"]) > MAX_HEADERS or size > MAX_HEADER_BYTES:
             return 431
         if not self._ours(headers.get("host", ""), scope["server"]):
             return 403

@@ -103,6 +103,14 @@ def colour(sense: str, channel: str) -> str:
     return TASTES.get(channel, OTHER)
 
 
+def channels() -> dict[str, list[dict[str, str]]]:
+    """Names and colours of smell and taste, in the order of the network's channels."""
+    return {
+        "smell": [{"name": name, "colour": colour("smell", name)} for name in notes()],
+        "taste": [{"name": name, "colour": shade} for name, shade in TASTES.items()],
+    }
+
+
 def heard(movie: Movie, columns: int = 600) -> list[list[float]]:
     """Loudness and brightness of the sound, each [0, 1], in `columns` equal steps of time; empty without sound."""
     screen = movie.screen

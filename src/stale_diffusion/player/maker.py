@@ -50,7 +50,7 @@ class Orders:
     """What the player wants, read by a thread of its own."""
 
     def __init__(self) -> None:
-        self._go, self._stop = threading.Event(), False
+        self._go, self._stop, self.written = threading.Event(), False, False
         self._go.set()
 
     def listen(self) -> None:
@@ -64,6 +64,8 @@ class Orders:
                 break
         self._stop = True
         self._go.set()
+        if not self.written:  # nothing to tidy up, and a network takes seconds to load
+            os._exit(130)
 
     def check(self) -> None:
         """Wait while paused.
@@ -88,11 +90,10 @@ def tell(**news: Any) -> None:
 class Watched(Screen):
     """A screen whose pictures and sound are written to a growing movie as they are taken, and which can be held up."""
 
-    def __init__(self, screen: Screen, folder: Path, orders: Orders) -> None:
-        self.screen, self.folder, self.orders = screen, folder, orders
-        self.kind = screen.kind
-        self._growing: GrowingMovie | None = None
-        self._heard: list[Sound] = []
+    def __init__(self, screen: Screen, growing: GrowingMovie, folder: Path, orders: Orders) -> None:
+        self.screen, self.growing, self.folder, self.orders = screen, growing, folder, orders
+        self.kind, self._grows = screen.kind, True
+        self._heard = np.zeros((0, 2), np.float32)  # of the slots to come
 
     @property
     def seconds(self) -> float:
@@ -100,36 +101,32 @@ class Watched(Screen):
         return self.screen.seconds
 
     def sound(self, rate: int) -> Iterator[Sound]:
-        """Sound as it is; what is taken at RATE can be heard at once."""
+        """Sound as it is; taken once, at RATE, before the pictures that it belongs to (as mkv.write does)."""
         for chunk in self.screen.sound(rate):
-            if self._growing is not None and rate == RATE:
-                self._growing.sound(chunk)
-                self._heard.append(chunk)
+            self.growing.sound(chunk)
+            self._heard = np.concatenate([self._heard, chunk])
             yield chunk
 
     def frames(self, size: tuple[int, int], fps: Fraction) -> Iterator[RGB]:
         """Pictures as they are; a slot of the growing movie is whole every two seconds."""
-        from stale_diffusion.media import GrowingMovie
+        for frame in self.screen.frames(size, fps):
+            self.orders.check()
+            if self._grows:
+                self._grow(frame)
+            yield frame
 
-        path = self.folder / "growing.mp4"
-        with GrowingMovie(path, size, fps, self.seconds, RATE) as growing:
-            self._growing = growing
-            slots = growing.slots
-            tell(kind="growing", front=slots.front, size=slots.size, count=slots.count)
-            for frame in self.screen.frames(size, fps):
-                self.orders.check()
-                if growing.frame(frame):
-                    self._say(growing.written - 1, frame)
-                yield frame
-        self._growing = None
+    def _grow(self, frame: RGB) -> None:
+        try:
+            if self.growing.frame(frame):
+                self._say(self.growing.written - 1, frame)
+        except OverflowError:  # the movie itself goes on
+            self._grows = False
 
     def _say(self, slot: int, frame: RGB) -> None:
         picture = Image.fromarray(frame).resize(STILL, Image.Resampling.BOX)
         (self.folder / f"slot-{slot}.jpg").write_bytes(jpeg(picture))
-        sound = np.concatenate(self._heard) if self._heard else np.zeros((1, 2), np.float32)
-        take = min(len(sound), 2 * RATE)
-        self._heard = [sound[take:]]
-        tell(kind="slot", slot=slot, heard=lanes.heard_in(sound[: max(1, take)], HEARD))
+        sound, self._heard = self._heard[: 2 * RATE], self._heard[2 * RATE :]
+        tell(kind="slot", slot=slot, heard=lanes.heard_in(sound, HEARD) if len(sound) else [])
 
 
 class Steps:
@@ -146,11 +143,20 @@ class Steps:
         bits = np.concatenate([b.ravel() for b in preview.bits.values()])
         due = time.monotonic() - self._last > STILL_SECONDS or preview.step == preview.steps
         tell(
-            kind="step", segment=preview.segment, segments=preview.segments, step=preview.step, steps=preview.steps,
-            staleness=round(preview.staleness, 4), certainty=round(preview.certainty, 4), place=segment.place,
-            hour=round(24 * segment.statics["hour"], 2), bits=base64.b64encode(np.packbits(bits > 0).tobytes()).decode(),
-            count=len(bits), still=self._picture(segment) if due else self._stills - 1, lanes=_felt(preview),
-        )  # fmt: skip
+            kind="step",
+            segment=preview.segment,
+            segments=preview.segments,
+            step=preview.step,
+            steps=preview.steps,
+            staleness=round(preview.staleness, 4),
+            certainty=round(preview.certainty, 4),
+            place=segment.place,
+            hour=round(24 * segment.statics["hour"], 2),
+            bits=_base64(bits),
+            count=len(bits),
+            still=self._picture(segment) if due else self._stills - 1,
+            lanes=_felt(preview),
+        )
 
     def _picture(self, segment: scene.Segment) -> int:
         from stale_diffusion.dreamscapes import perform
@@ -164,6 +170,10 @@ class Steps:
         self._stills += 1
         self._last = time.monotonic()
         return self._stills - 1
+
+
+def _base64(bits: NDArray[np.int8]) -> str:
+    return base64.b64encode(np.packbits(bits > 0).tobytes()).decode()
 
 
 def _felt(preview: Preview) -> dict[str, list[list[float]]]:
@@ -180,20 +190,27 @@ def _felt(preview: Preview) -> dict[str, list[list[float]]]:
 
 def make(wish: dict[str, Any], orders: Orders) -> None:
     """Make the movie that was wished for, and tell how it goes."""
-    from stale_diffusion.generate import load
+    import torch
 
+    from stale_diffusion.generate import load
+    from stale_diffusion.media import GrowingMovie
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # a core for the browser that shows it
     folder, output = Path(wish["folder"]), Path(wish["output"])
     generator = load(wish["model"])
     tell(kind="loaded")
     steps = Steps(folder, orders)
     movie = generator.generate(wish["plot"], wish["seconds"], wish["seed"], wish.get("steps", STEPS), watch=steps)
-    orders.check()
     assert movie.screen is not None
     _write_lanes(movie, folder / "lanes.json", output.name)
     tell(kind="sampled")
-    movie.screen = Watched(movie.screen, folder, orders)
-    size = tuple(wish.get("size", SIZE))
-    movie.save(output, size, Fraction(wish.get("fps", FPS)))
+    size, fps = tuple(wish.get("size", SIZE)), Fraction(wish.get("fps", FPS))
+    orders.written = True
+    orders.check()
+    with GrowingMovie(folder / "growing.mp4", size, fps, movie.seconds, RATE) as growing:
+        tell(kind="growing", front=growing.slots.front, size=growing.slots.size, count=growing.slots.count)
+        movie.screen = Watched(movie.screen, growing, folder, orders)
+        movie.save(output, size, fps)
     tell(kind="done")
 
 
@@ -205,7 +222,7 @@ def _write_lanes(movie: Movie, path: Path, name: str) -> None:
 def main() -> int:
     """Run: 0 done, 1 failed, 130 cancelled."""
     with suppress(AttributeError, OSError):
-        os.nice(5)  # the page that shows it comes first
+        os.nice(2)  # the page that shows it comes first
     wish = json.loads(sys.stdin.readline())
     orders = Orders()
     threading.Thread(target=orders.listen, daemon=True).start()

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,11 +67,11 @@ class Making:
     Args:
         folder: where they go.
         model: as for `generate.load`.
-        more: options of the maker, for tests: "steps", "size", "fps".
+        more: "steps", "size", "fps" of what is made.
     """
 
-    def __init__(self, folder: Path, model: str | None, more: dict[str, Any] | None = None) -> None:
-        self.folder, self.model, self.more = folder, model, more or {}
+    def __init__(self, folder: Path, model: str | None, more: Mapping[str, Any] | None = None) -> None:
+        self.folder, self.model, self.more = folder, model, dict(more or {})
         self._lock = threading.Lock()
         self._job: _Job | None = None
 

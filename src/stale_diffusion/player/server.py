@@ -6,7 +6,7 @@ import asyncio
 import ipaddress
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib import resources
 from pathlib import Path
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from stale_diffusion.errors import StaleError
 from stale_diffusion.jsonio import read_object
 from stale_diffusion.player import lanes, ranges
-from stale_diffusion.player.guard import Guard
+from stale_diffusion.player.guard import MAX_HEADER_BYTES, Guard
 from stale_diffusion.player.library import Library
 from stale_diffusion.player.making import Making, Wish
 from stale_diffusion.player.shelf import Shelf
@@ -31,10 +31,11 @@ from stale_diffusion.player.transport import Transport
 from stale_diffusion.version import VERSION
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from stale_diffusion.show.clock import Clock
 
 LOCAL = ("127.0.0.1", "localhost", "::1", "[::1]")
-MAX_HEADER_BYTES = 16 * 1024  # of a request's line and headers together
 MAX_CONNECTIONS = 64
 KINDS = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".woff2": "font/woff2",
          ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".txt": "text/plain"}  # fmt: skip
@@ -48,6 +49,7 @@ def create_app(
     folder: Path | None = None,
     hosts: Sequence[str] = (),
     model: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> ASGIApp:
     """The application, for any ASGI server.
 
@@ -58,11 +60,12 @@ def create_app(
         folder: where other movies lie and new ones go; the movie's own if None.
         hosts: names, besides the loopback ones, under which the page may be called.
         model: what new movies are made with, as for `load`; None: the model that ships.
+        options: "steps", "size", "fps" of new movies.
     """
     path = movie.resolve() if movie is not None else None
     shelf = Shelf(folder or (path.parent if path else Path.cwd()), path.name if path else None)
     files = page_files()
-    player = _Player(shelf, path.name if path else None, Transport(clock), model)
+    player = _Player(shelf, path.name if path else None, Transport(clock), Making(shelf.folder, model, options))
     routes = [Route(address, _static(*file)) for address, file in files.items()] + player.routes()
     app = Starlette(routes=routes, lifespan=player.lifespan, exception_handlers={
         StaleError: _stale, HTTPException: _http_error})  # fmt: skip
@@ -97,10 +100,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
 class _Player:
     """The endpoints, and what they share."""
 
-    def __init__(self, shelf: Shelf, first: str | None, transport: Transport, model: str | None) -> None:
+    def __init__(self, shelf: Shelf, first: str | None, transport: Transport, making: Making) -> None:
         self.shelf, self.first, self.transport = shelf, first, transport
         self.library = Library(shelf)
-        self.making = Making(shelf.folder, model)
+        self.making = making
 
     def routes(self) -> list[Route]:
         """Address -> endpoint."""
@@ -137,6 +140,7 @@ class _Player:
         return JSONResponse({
             "movie": self.first, "folder": self.shelf.folder.name, "movies": names, "version": VERSION,
             "clock": self.transport.clock is not None, "making": self.making.state(0),
+            "channels": lanes.channels(),
         })  # fmt: skip
 
     async def about(self, request: Request) -> Response:
@@ -278,6 +282,11 @@ def new_token() -> str:
 
 def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Run until Ctrl-C; `ready` is called when the first request can be answered."""
+    server(app, ready).run(sockets=[listener])
+
+
+def server(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
+    """The server, not yet running."""
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -290,4 +299,4 @@ def serve(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> N
         proxy_headers=False, h11_max_incomplete_event_size=MAX_HEADER_BYTES, limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=15, timeout_graceful_shutdown=1,
     )  # fmt: skip
-    Server(config).run(sockets=[listener])
+    return Server(config)

@@ -12,7 +12,7 @@ from stale_diffusion.errors import StaleError
 if TYPE_CHECKING:
     from stale_diffusion.show.clock import Clock
 
-SILENCE = 3.0  # seconds without a word of a page that plays after which it is taken to be gone
+SILENCE = 3.0
 DRIFT = 0.06  # seconds between page and clock that are left alone: less than network and timers are off by
 ACTIONS = ("play", "pause", "seek", "beat")
 
@@ -22,10 +22,11 @@ class Transport:
 
     Args:
         clock: what devices follow; None: nothing follows.
+        silence: seconds without a word of a page that plays after which it is taken to be gone.
     """
 
-    def __init__(self, clock: Clock | None) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock | None, silence: float = SILENCE) -> None:
+        self.clock, self.silence = clock, silence
         self._heard = 0.0
 
     def tell(self, action: str, position: float) -> None:
@@ -48,8 +49,8 @@ class Transport:
             self.clock.play()
 
     async def watch(self) -> None:
-        """Pause the clock where a page that played has been silent for SILENCE; runs until it is cancelled."""
+        """Pause the clock where a page that played has fallen silent; runs until it is cancelled."""
         while True:
-            await asyncio.sleep(0.25)
-            if self.clock is not None and self.clock.now()[1] and time.monotonic() - self._heard > SILENCE:
+            await asyncio.sleep(self.silence / 12)
+            if self.clock is not None and self.clock.now()[1] and time.monotonic() - self._heard > self.silence:
                 self.clock.pause()
