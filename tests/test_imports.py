@@ -14,6 +14,7 @@ LAYERS = (
     {"model"},
     {"timeline", "recipe", "media", "movie", "formats", "inspecting", "show"},
     {"dreamscapes", "clips", "screens", "drafts"},
+    {"guidance"},
     {"training", "generate"},
     {"doctoring", "resume", "console"},
     {"player"},

@@ -22,7 +22,7 @@ from stale_diffusion import drafts
 from stale_diffusion import recipe as recipes
 from stale_diffusion.channel import corrupt
 from stale_diffusion.errors import StaleError
-from stale_diffusion.hinge import log_odds, probability
+from stale_diffusion.hinge import log_odds
 from stale_diffusion.joins import join
 from stale_diffusion.machine import fastest_type
 from stale_diffusion.model.plot import PlotEncoder
@@ -281,7 +281,7 @@ class Generator:
                 now[name] = Tokens(bits[name].expand(b, -1, -1), t_BL, where)
             with torch.inference_mode():
                 margins, _ = self.model(now, before, (vectors, mask))
-            eta = probability(pack({n: margins[n] for n in shapes}))
+            eta = self.model.arm.probability(pack({n: margins[n] for n in shapes}))
             if not guided:
                 return eta
             with_plot, without = log_odds(eta).chunk(2)

@@ -5,7 +5,7 @@ A hinge knows only which side is likelier. Draw a cost c ~ U(-1, 1), weigh a pos
 differentiable, and its minimiser determines eta = P(y = +1). Prior art: probabilities from weighted support vector
 machines (Wang, Shen, Liu 2008); proper scores as mixtures of cost-weighted losses (Buja, Stuetzle, Shen 2005).
 
-Every arm of an ablation has one signature: loss(margin, y) per element, and probability(margin) in float64.
+Every arm of an ablation has one signature: loss(margin, y) per element, probability(margin) and its inverse in float64.
 """
 
 from __future__ import annotations
@@ -63,6 +63,14 @@ def log_odds(eta: Tensor) -> Tensor:
     return torch.logit(eta.double(), eps=EDGE)
 
 
+def _logit(eta: Tensor) -> Tensor:
+    return torch.logit(eta.double(), eps=EDGE)
+
+
+def _signed(eta: Tensor) -> Tensor:
+    return 2 * eta.double() - 1
+
+
 def _sigmoid(margin: Tensor) -> Tensor:
     return torch.sigmoid(margin.double())
 
@@ -79,15 +87,17 @@ class Arm:
         name: what a config calls it.
         loss: (margin, y) -> loss per element.
         probability: margin -> P(y = +1), float64, in [0, 1].
+        margin: its inverse, float64.
     """
 
     name: str
     loss: Callable[[Tensor, Tensor], Tensor]
     probability: Callable[[Tensor], Tensor]
+    margin: Callable[[Tensor], Tensor]
 
 
-CR_HINGE = Arm("cr_hinge", cr_hinge, probability)
-LITERAL = Arm("literal", hinge, _linear)  # not proper: at its minimum the margin is +-1 and this reads 0 or 1
-CROSS_ENTROPY = Arm("cross_entropy", cross_entropy, _sigmoid)
-BRIER = Arm("brier", brier, _linear)
+CR_HINGE = Arm("cr_hinge", cr_hinge, probability, margin)
+LITERAL = Arm("literal", hinge, _linear, _signed)  # not proper: at its minimum the margin is +-1 and this reads 0 or 1
+CROSS_ENTROPY = Arm("cross_entropy", cross_entropy, _sigmoid, _logit)
+BRIER = Arm("brier", brier, _linear, _signed)
 ARMS = {arm.name: arm for arm in (CR_HINGE, LITERAL, CROSS_ENTROPY, BRIER)}
