@@ -50,6 +50,7 @@ ARMS: dict[str, tuple[dict[str, object], dict[str, object]]] = {  # name -> chan
     "turns": ({"turns": 3}, {}),
     "forms": ({"forms": True}, {}),
     "cross_entropy": ({"loss": "cross_entropy"}, {}),
+    "odds_hinge": ({"loss": "odds_hinge"}, {}),
     "brier": ({"loss": "brier"}, {}),
     "literal": ({"loss": "literal"}, {}),
     "self_conditioned": ({"self_conditioned": True}, {}),

@@ -34,6 +34,16 @@ def cr_hinge(margin: Tensor, y: Tensor) -> Tensor:
     return (2 - z.clamp(0, 2)) ** 3 / 24 + F.relu(-z) / 2
 
 
+def odds_hinge(odds: Tensor, y: Tensor) -> Tensor:
+    """The cost-randomised hinge of log-odds, per element: e^(-3l/2) / 3 for l = y odds >= 0, else 4/3 - e^(l/2).
+
+    The same loss through the link. It is bounded, so its gradient dies where the network is confidently wrong; in
+    return the channel's own evidence adds up with the network's as Bayes' rule adds log-odds.
+    """
+    l = y * odds
+    return torch.where(l >= 0, torch.exp(-1.5 * l.clamp(min=0)) / 3, 4 / 3 - torch.exp(l.clamp(max=0) / 2))
+
+
 def cross_entropy(margin: Tensor, y: Tensor) -> Tensor:
     """Logistic loss log(1 + exp(-y a)) in nats, per element; its link is the sigmoid."""
     return F.softplus(-y * margin)
@@ -100,4 +110,5 @@ CR_HINGE = Arm("cr_hinge", cr_hinge, probability, margin)
 LITERAL = Arm("literal", hinge, _linear, _signed)  # not proper: at its minimum the margin is +-1 and this reads 0 or 1
 CROSS_ENTROPY = Arm("cross_entropy", cross_entropy, _sigmoid, _logit)
 BRIER = Arm("brier", brier, _linear, _signed)
-ARMS = {arm.name: arm for arm in (CR_HINGE, LITERAL, CROSS_ENTROPY, BRIER)}
+ODDS_HINGE = Arm("odds_hinge", odds_hinge, _sigmoid, _logit)
+ARMS = {arm.name: arm for arm in (CR_HINGE, ODDS_HINGE, LITERAL, CROSS_ENTROPY, BRIER)}

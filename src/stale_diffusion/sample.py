@@ -106,8 +106,8 @@ def corrected(
     until_cake: float | None = None,
     done: int = 0,
 ) -> Iterator[Step]:
-    """As `ancestral`, half of the calls spent on correctors: after each step half of the bits are drawn again from
-    P(x_t | all other bits of x_t), which leaves their law as it is; `steps` calls of the denoiser in all."""
+    """As `ancestral`, half of the calls spent on correctors: after each step a tenth of the bits are drawn again from
+    P(x_t | all other bits of x_t); `steps` calls of the denoiser in all. See `gibbs` for what that leaves unchanged."""
 
     def correct(bits: Tensor, t: Tensor) -> Tensor:
         with torch.no_grad():
@@ -120,14 +120,15 @@ def corrected(
     )
 
 
-def gibbs(bits: Tensor, eta: Tensor, rho: Tensor, generators: Sequence[torch.Generator], share: float = 0.5) -> Tensor:
+def gibbs(bits: Tensor, eta: Tensor, rho: Tensor, generators: Sequence[torch.Generator], share: float = 0.1) -> Tensor:
     """Draw some bits again given all others at the same staleness: P(x_t = +1 | others) = (1 + rho m) / 2.
 
     Args:
         bits: (B, ...) in {-1, +1}.
         eta: full posterior P(x_0 = +1 | bits); m = E[x_0 | others] is its leave-one-out part.
         rho: correlation; where it is 1 a bit is given and stays.
-        share: of the bits that are drawn again, chosen at random. One bit at a time is exact Gibbs sampling.
+        share: of the bits that are drawn again, chosen at random. One bit at a time leaves the law as it is, exactly;
+            several at once do so nearly, the better the fewer.
     """
     mean = torch.tanh(leave_one_out(torch.logit(eta.double(), eps=1e-12), bits, rho) / 2)
     drawn = _below((1 + rho * mean) / 2, bits, generators)

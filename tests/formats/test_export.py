@@ -45,8 +45,9 @@ def test_unknown_format_is_refused(movie: Movie, tmp_path: Path) -> None:
 def test_only_what_there_is(movie: Movie, tmp_path: Path) -> None:
     del movie.tracks["touch"], movie.tracks["smell"]
     movie.recipe = None
-    names = [path.name for path in export.export(movie, tmp_path)]
-    assert names == ["movie.timeline.json", "movie.cues.csv", "movie.taste.srt"]
+    assert [path.name for path in export.export(movie, tmp_path)] == [
+        "movie.timeline.json", "movie.cues.csv", "movie.taste.srt", "movie.taste.csv",
+    ]  # fmt: skip
 
 
 def test_folder_that_is_a_file(movie: Movie, tmp_path: Path) -> None:

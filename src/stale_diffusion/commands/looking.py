@@ -29,7 +29,7 @@ def export(
     file: Path,
     to: Annotated[Path, typer.Option("--to", help="The folder to write into.")],
     formats: Annotated[
-        str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt.")
+        str | None, typer.Option(help="Some of them, with commas: hjif,ahap,haptic,sem,aroma,srt,csv,wav.")
     ] = None,
     patch: Annotated[Path | None, typer.Option(help="The room that cues.csv is for, a TOML file.")] = None,
 ) -> None:

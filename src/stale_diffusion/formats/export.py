@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import ahap, aroma, haptic, hjif, sem, subtitles
+from stale_diffusion.formats import ahap, aroma, haptic, hjif, lanes, sem, subtitles, wav
 from stale_diffusion.movie import Movie
 from stale_diffusion.show import cues
 
@@ -17,7 +18,7 @@ SENSES = ("smell", "taste", "touch")  # subtitle lanes
 EDITED = (".csv", ".wav")  # what a person edits: exported, neither attached nor laid beside a movie
 
 # ending -> (media type, senses of which it needs at least one, pieces of the text)
-FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]] = {
+FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str | bytes]]]] = {
     "timeline.json": ("application/json", (), lambda movie: timeline.stream(movie.seconds, movie.tracks)),
     "recipe.json": ("application/json", (), lambda movie: [movie.described().to_json()]),
     "hjif": ("application/json", ("touch",), hjif.stream),
@@ -29,11 +30,13 @@ FORMATS: dict[str, tuple[str, tuple[str, ...], Callable[[Movie], Iterable[str]]]
     "smell.srt": ("application/x-subrip", ("smell",), lambda movie: [subtitles.to_srt(movie, "smell")]),
     "taste.srt": ("application/x-subrip", ("taste",), lambda movie: [subtitles.to_srt(movie, "taste")]),
     "touch.srt": ("application/x-subrip", ("touch",), lambda movie: [subtitles.to_srt(movie, "touch")]),
+    **{f"{sense}.csv": ("text/csv", (sense,), partial(lanes.stream, sense=sense)) for sense in timeline.CLOCKS},
+    "touch.wav": ("audio/wav", ("touch",), wav.stream),
 }
 
 
 def endings(movie: Movie, formats: Iterable[str] | None = None) -> list[str]:
-    """The formats a movie has something for; "srt" and "sem" name what they begin or end with.
+    """The formats a movie has something for; "srt", "csv" and "sem" name what they begin or end with.
 
     Raises:
         StaleError: a format is unknown.
@@ -50,13 +53,13 @@ def _ending(name: str) -> str:
     found = [e for e in FORMATS if plain == e or e.startswith(plain + ".") or e.endswith("." + plain)]
     if not found:
         raise StaleError(f"There is no format {name!r}.", f"formats are {', '.join(FORMATS)}", usage=True)
-    return plain if plain in FORMATS or plain == "srt" else found[0]
+    return plain if plain in FORMATS or all(e.endswith("." + plain) for e in found) else found[0]
 
 
 def pieces(movie: Movie, ending: str) -> Iterator[bytes]:
-    """One format of a movie, UTF-8, in pieces."""
+    """One format of a movie, text as UTF-8, in pieces."""
     for piece in FORMATS[ending][2](movie):
-        yield piece.encode()
+        yield piece if isinstance(piece, bytes) else piece.encode()
 
 
 def export(movie: Movie, folder: str | Path, formats: Iterable[str] | None = None) -> list[Path]:

@@ -44,8 +44,9 @@ class Model:
 class Train:
     """Args: steps; batch: examples a step; rate: of Muon, AdamW's is a tenth of it; warmup: steps; average: length of
     the weight average as a share of the run; decay: of the rate, "cosine" or "arctangent"; mess_up: share of given bits
-    that are wrong, at most; save_minutes, log_steps; mix: {job: share} (training.data.JOBS); start: a
-    model file or a run's folder to begin with ("" for none)."""
+    that are wrong, at most; compiled: blocks are compiled first (needs a C++ compiler, and a minute); save_minutes,
+    log_steps; mix: {job: share} (training.data.JOBS); start: a model file or a run's folder to begin with ("" for
+    none)."""
 
     steps: int = 2000
     batch: int = 32
@@ -54,6 +55,7 @@ class Train:
     average: float = 0.05
     decay: str = "cosine"
     mess_up: float = 0.0
+    compiled: bool = False
     seed: int = 0
     save_minutes: float = 5.0
     log_steps: int = 20

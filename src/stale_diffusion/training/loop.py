@@ -164,6 +164,10 @@ def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool
     model = build(config, corpus).to(device)
     opts = optimizers(model, t)
     mean = {name: p.detach().clone().float() for name, p in model.state_dict().items()}
+    if t.compiled:
+        torch._dynamo.config.cache_size_limit = 64  # a shape a job, with and without a past
+        for block in model.blocks:
+            block.compile(dynamic=False)
     first = _restore(run, model, mean, opts, Path(t.start) if t.start else None)
     sampler, encode = Sampler(corpus, t.mix, t.batch, t.seed, t.mess_up), PlotEncoder()
     started = saved_at = time.monotonic()
