@@ -12,11 +12,12 @@ LAYERS = (
     {"channel", "hinge", "sample"},
     {"senses", "scene", "streams", "joins", "splice"},
     {"model"},
-    {"timeline", "recipe", "media", "movie", "formats", "inspecting", "edit"},
+    {"timeline", "recipe", "media", "movie", "formats", "inspecting", "edit", "show"},
     {"dreamscapes", "clips", "screens", "drafts"},
     {"guidance"},
     {"training", "generate", "inputs", "redo", "candidates"},
     {"doctoring", "resume", "console"},
+    {"player"},
     {"commands"},
     {"cli", "__main__"},
 )

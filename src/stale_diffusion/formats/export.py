@@ -13,6 +13,7 @@ from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
 from stale_diffusion.formats import ahap, aroma, card, haptic, hjif, lanes, playsem, sem, subtitles, tact, taste, wav
 from stale_diffusion.movie import Movie
+from stale_diffusion.show import cues
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
 Pieces = Iterable[str | bytes]
@@ -55,6 +56,7 @@ _ALL = (
     Format("sem.xml", "application/xml", ("touch", "smell"), sem.stream),
     Format("playsem.json", JSON, ("touch", "smell"), playsem.stream),
     Format("aroma.json", JSON, ("smell",), aroma.stream),
+    Format("cues.csv", "text/csv", ("touch", "smell", "taste"), cues.stream, beside=False),
     Format("cartridges.toml", "application/toml", ("smell",), lambda movie: [aroma.to_map(movie)], beside=False),
     Format("taste.json", JSON, ("taste",), taste.stream),
     Format("card.png", "image/png", ("taste",), lambda movie: [card.to_png(movie)], beside=False),
@@ -67,7 +69,7 @@ _ALL = (
 FORMATS = {kind.ending: kind for kind in _ALL}
 # what `--formats` takes: the shortest name of each
 NAMES = (
-    "timeline", "recipe", "hjif", "ahap", "haptic", "tact", "sem", "playsem", "aroma", "cartridges",
+    "timeline", "recipe", "hjif", "ahap", "haptic", "tact", "sem", "playsem", "aroma", "cues", "cartridges",
     "taste.json", "card", "srt", "vtt", "csv", "wav",
 )  # fmt: skip
 
