@@ -55,6 +55,24 @@ def test_generate_inspect_export(model: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in movie.parent.iterdir()) == ["rain.mkv", "rain.png"]
 
 
+def test_complete_refuses_at_once_what_the_container_cannot_hold(model: Path, tmp_path: Path) -> None:
+    done = run("complete", CLIP, "-o", tmp_path / "a.webm", "--model", model, code=2)
+    assert "cannot hold the video track (h264)" in done.stderr and "ffmpeg -i" in done.stderr
+    assert "seed" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stills_loops_and_webm(model: Path, tmp_path: Path) -> None:
+    for ending in ("png", "webp", "webm"):
+        run("generate", "slow rain", "-o", tmp_path / f"rain.{ending}", "--seconds", 2, "--seed", 7, *small(model))
+    assert (tmp_path / "rain.png").read_bytes()[1:4] == b"PNG"
+    assert (tmp_path / "rain.webp").read_bytes()[8:12] == b"WEBP"
+    found = json.loads(run("inspect", tmp_path / "rain.webm", "--json").stdout)
+    assert set(found["tracks"]) == {"touch", "smell", "taste"}
+    done = run("export", tmp_path / "rain.webm", "--to", tmp_path / "out", "--formats", "aroma,card")
+    assert [Path(line).name for line in done.stdout.split()] == ["movie.aroma.json", "movie.card.png", "movie.card.pdf"]
+
+
 def test_the_plot_comes_through_the_environment_as_it_is(model: Path, tmp_path: Path) -> None:
     plot = "it's raining in Ke$ha's \"garden\"; `true` $(true)"
     env = {"STALE_DIFFUSION_PLOT": plot, "STALE_DIFFUSION_SECONDS": "1"}
@@ -72,7 +90,32 @@ def test_complete_keeps_every_packet_of_the_clip(model: Path, tmp_path: Path) ->
     assert found["recipe"]["source"] == CLIP.name and found["recipe"]["plot"]
 
 
+def test_the_best_of_some_within_a_budget(model: Path, tmp_path: Path) -> None:
+    """Eq. 1: candidates, budget and Ke$has; the seed that is named makes the same movie alone."""
+    best, alone = tmp_path / "best.mkv", tmp_path / "alone.mkv"
+    options = ["--seconds", 1, "--until-cake", "--sharpen", 0.5]
+    done = run("generate", "rain", "-o", best, "--seed", 3, "--best-of", 3, "--budget", 0.5, *options, *small(model))
+    assert "$0.5 buys 2 steps a segment, best of 3" in done.stderr
+    recipe = json.loads(run("inspect", best, "--json").stdout)["recipe"]
+    assert f"seed {recipe['seed']} is the best of 3" in done.stderr and recipe["seed"] in (3, 4, 5)
+    run("generate", "rain", "-o", alone, "--seed", recipe["seed"], *options, *small(model))
+    again = json.loads(run("inspect", alone, "--json").stdout)["recipe"]
+    assert again["xz_bits"] == recipe["xz_bits"] and again["cost_dollars"] < recipe["cost_dollars"]
+
+
+def test_a_movie_that_is_not_worth_its_price_is_refused_and_not_written(model: Path, tmp_path: Path) -> None:
+    done = run("generate", "rain", "-o", tmp_path / "m.mkv", "--seconds", 1, "--min-kesha", 1e15, *small(model), code=1)
+    assert "Ke$has" in done.stderr and "--min-kesha" in done.stderr
+    assert not (tmp_path / "m.mkv").exists()
+    done = run("generate", "rain", "-o", tmp_path / "m.mkv", "--budget", 1e-12, *small(model), code=1)
+    assert "does not buy" in done.stderr and "--budget" in done.stderr
+
+
 BAD = [
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--sampler", "gan"], 2, "ancestral"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--best-of", "0"], 2, "--best-of"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--by", "luck"], 2, "score"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--sharpen", "nan"], 2, "--sharpen"),
     (["generate", "rain", "-o", "x.txt"], 2, "x.txt"),
     (["generate", "rain", "-o", "{tmp}"], 2, "mkv"),
     (["generate", "rain", "-o", "{tmp}/m.mkv", "--seconds", "-3"], 2, "-3"),

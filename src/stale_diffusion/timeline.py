@@ -13,18 +13,19 @@ Shapes: T samples, C channels, K keyframes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stale_diffusion.jsonio import dumps, read_object, refusal, with_list
+from stale_diffusion.jsonio import Fields, dumps, read_object, refusal, with_list
 from stale_diffusion.senses.smell import NOTES, Smell
 from stale_diffusion.senses.taste import TASTES, Taste
 from stale_diffusion.senses.touch import Touch
+from stale_diffusion.splice import Curve, sample, splice
 
 Origin = Literal["generated", "derived", "given", "edited"]
 
@@ -35,7 +36,7 @@ MAX_SECONDS = 24 * 3600.0
 MAX_RATE = 1000
 MAX_CHANNELS = 256
 MAX_TRACKS = 16
-MAX_VALUES = 2**26  # samples times channels of one track
+MAX_VALUES = 2**26  # samples times channels of all tracks together: a small file may ask for much memory
 
 # (low, high, level): range and quantisation level of each channel.
 RANGES: dict[str, tuple[float, float, float]] = {
@@ -62,6 +63,8 @@ class Track:
         unit: one unit for all channels, or one a channel, separated by ", ".
         values: (T, C) float32, in physical units.
         origin: generated (by the network), derived (by signal processing or a lexicon), given, or edited.
+        curves: the keyframes that it was read from, one curve a channel; where they still give the values they are
+            written again as they are.
     """
 
     sense: str
@@ -70,6 +73,7 @@ class Track:
     unit: str
     values: NDArray[np.float32]
     origin: Origin
+    curves: tuple[Curve, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def seconds(self) -> float:
@@ -166,10 +170,32 @@ def _track(track: Track) -> Iterator[str]:
 
 
 def _pairs(track: Track, c: int) -> Iterator[Iterable[str]]:
-    rounded, slack = within_level(track.channels[c], track.values[:, c])
-    for _, at, values in chunked_keyframes(rounded, slack):
-        times = np.round(at / float(track.rate), 6).tolist()
-        yield (dumps([list(pair) for pair in zip(times, values.tolist(), strict=True)])[1:-1],)
+    for times, values in _curves(track, c):
+        yield (dumps([list(pair) for pair in zip(times.tolist(), values.tolist(), strict=True)])[1:-1],)
+
+
+def _curves(track: Track, c: int) -> Iterator[Curve]:
+    """The keyframes of a channel, in pieces."""
+
+    def fresh(first: int, last: int) -> Iterator[Curve]:
+        rounded, slack = within_level(track.channels[c], track.values[first:last, c])
+        for _, at, values in chunked_keyframes(rounded, slack):
+            yield np.round((first + at) / float(track.rate), 6), values
+
+    if track.curves:
+        return splice(track.curves[c], track.values[:, c], track.rate, fresh)
+    return fresh(0, len(track.values))
+
+
+def settled(track: Track) -> Track:
+    """The track as it will be read back: what is written from it, in any format, is the same again at every save."""
+    if not len(track.values):
+        return track
+    pieces = [list(zip(*_curves(track, c), strict=True)) for c in range(len(track.channels))]
+    curves = tuple((np.concatenate(times), np.concatenate(values)) for times, values in pieces)
+    at = np.arange(len(track.values)) / float(track.rate)
+    values = np.stack([sample(curve, at) for curve in curves], -1).astype(np.float32)
+    return replace(track, values=values, curves=curves)
 
 
 # -------------------------------------------------------------------------------------------------------- reading
@@ -182,42 +208,21 @@ def from_json(data: bytes | str, source: str = "timeline.json") -> tuple[float, 
         StaleError: it is damaged, of another version, or asks for more than a movie can hold.
     """
     root = read_object(data, source)
-    read = _Fields(source)
+    read = _Tracks(source)
     if root.get("format") != FORMAT or root.get("version") != VERSION:
         raise refusal(source, f"it is not a {FORMAT} of version {VERSION}")
     seconds = read.number(root, "seconds", 0, MAX_SECONDS)
     tracks: dict[str, Track] = {}
     for entry in read.list(root, "tracks", MAX_TRACKS):
-        track = read.track(entry, seconds)
+        track = read.track(entry, seconds, MAX_VALUES - sum(t.values.size for t in tracks.values()))
         if track.sense in tracks:
             raise refusal(source, f"it has two tracks of {track.sense}")
         tracks[track.sense] = track
     return seconds, tracks
 
 
-@dataclass(frozen=True)
-class _Fields:
-    """Typed access to the fields of an untrusted object."""
-
-    source: str
-
-    def number(self, record: Any, name: str, low: float, high: float) -> float:
-        value = record.get(name) if isinstance(record, dict) else None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise refusal(self.source, f"{name} must be a number from {low:g} to {high:g}")
-        return float(value)
-
-    def text(self, record: Any, name: str) -> str:
-        value = record.get(name) if isinstance(record, dict) else None
-        if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-            raise refusal(self.source, f"{name} must be a short text")
-        return value
-
-    def list(self, record: Any, name: str, longest: int) -> Sequence[Any]:
-        value = record.get(name) if isinstance(record, dict) else None
-        if not isinstance(value, list) or len(value) > longest:
-            raise refusal(self.source, f"{name} must be a list of at most {longest}")
-        return value
+class _Tracks(Fields):
+    """The fields of a track."""
 
     def rate(self, record: Any) -> Fraction:
         try:
@@ -228,7 +233,7 @@ class _Fields:
             raise refusal(self.source, f'rate must be a text such as "64" or "30000/1001", at most {MAX_RATE}')
         return rate
 
-    def track(self, record: Any, seconds: float) -> Track:
+    def track(self, record: Any, seconds: float, room: int) -> Track:
         sense, rate, origin = self.text(record, "sense"), self.rate(record), self.text(record, "origin")
         if origin not in get_args(Origin):
             raise refusal(self.source, f"origin must be one of {', '.join(get_args(Origin))}")
@@ -236,21 +241,23 @@ class _Fields:
         if abs(samples - seconds * rate) > 1:
             raise refusal(self.source, f"the track of {sense} is not as long as the movie")
         channels = self.list(record, "channels", MAX_CHANNELS)
-        if not channels or samples * len(channels) > MAX_VALUES:
+        if not channels or samples * len(channels) > room:
             raise refusal(self.source, f"the track of {sense} has no channels, or too many values")
         names, units = (tuple(self.text(c, key) for c in channels) for key in ("name", "unit"))
         if len(set(names)) < len(names):
             raise refusal(self.source, f"two channels of {sense} have one name")
+        curves = tuple(self.curve(channel, samples) for channel in channels)
+        at = np.arange(samples) / float(rate)
         values = np.empty((samples, len(channels)), np.float32)
-        for c, channel in enumerate(channels):
-            values[:, c] = self.curve(channel, samples, rate)
+        for c, curve in enumerate(curves if samples else ()):
+            values[:, c] = sample(curve, at)
         unit = units[0] if len(set(units)) == 1 else ", ".join(units)
         if sense in CLOCKS and (names, rate) != CLOCKS[sense]:
             raise refusal(self.source, f"{sense} has other channels, or another rate, than this program writes")
-        return Track(sense, rate, names, unit, values, origin)  # type: ignore[arg-type]
+        return Track(sense, rate, names, unit, values, origin, curves if samples else ())  # type: ignore[arg-type]
 
-    def curve(self, channel: Any, samples: int, rate: Fraction) -> NDArray[np.float64]:
-        """Keyframes sampled at the track's rate."""
+    def curve(self, channel: Any, samples: int) -> Curve:
+        """The keyframes of a channel, checked."""
         name = self.text(channel, "name")
         low, high, _ = RANGES.get(name, ANY)
         pairs = self.list(channel, "keyframes", samples + 2)
@@ -266,4 +273,4 @@ class _Fields:
         times, values = points.T
         if np.any(np.diff(times) < 0):
             raise refusal(self.source, f"the keyframes of {name} are not in order of time")
-        return np.interp(np.arange(samples) / float(rate), times, values)
+        return times, values

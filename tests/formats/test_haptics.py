@@ -156,7 +156,7 @@ def test_onset_is_where_the_thunder_is(movie: Movie) -> None:
 
 
 def test_haptic_round_trip(movie: Movie) -> None:
-    read = haptic.from_haptic("".join(haptic.stream(movie)))
+    read = haptic.read("".join(haptic.stream(movie)))
     want = haptic.body(movie.touch)
     assert read.seconds == pytest.approx(movie.seconds, abs=1 / 64)
     assert np.abs(read.values[: len(want), 0] - want).max() < 0.01
@@ -179,7 +179,7 @@ def test_haptic_round_trip(movie: Movie) -> None:
 )
 def test_damaged_haptic_is_refused(text: str) -> None:
     with pytest.raises(StaleError):
-        haptic.from_haptic(text)
+        haptic.read(text)
 
 
 def test_silence_is_silent(still: Movie) -> None:

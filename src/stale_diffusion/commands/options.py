@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,12 @@ import typer
 from stale_diffusion.errors import StaleError
 
 BYTES_A_SECOND = 1_000_000  # at 640x360: 430 kB of shore, the costliest place, measured; written twice, rounded up
-Output = Annotated[Path, typer.Option("--output", "-o", help="The movie to write: .mkv or .mp4.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="The movie to write: .mkv, .mp4 or .webm; .png: a still; .webp: a silent loop."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="The same seed makes the same movie; drawn and printed if missing.")]
 Steps = Annotated[int, typer.Option(help="Steps of the reverse process a segment.")]
 Guidance = Annotated[float, typer.Option(help="How strongly the plot pulls; 1 is the network's own odds.")]
@@ -44,18 +50,30 @@ def check_output(path: Path, needed: float) -> None:
     """Refuse at once what would fail in the end: a wrong name, a folder, too little room for `needed` bytes."""
     if path.is_dir():
         raise StaleError(f"{path} is a folder.", mend=f"-o {path / 'movie.mkv'}", usage=True)
-    if path.suffix.lower() not in (".mkv", ".mp4"):
-        raise StaleError(
-            f"{path} is not a movie's name.", "It ends in neither .mkv nor .mp4.", f"-o {path}.mkv", usage=True
-        )
+    from stale_diffusion.movie import MOVIES, PICTURES
+
+    if path.suffix.lower() not in (*MOVIES, *PICTURES):
+        why = f"It ends in none of {', '.join((*MOVIES, *PICTURES))}."
+        raise StaleError(f"{path} is not a movie's name.", why, f"-o {path.with_suffix('.mkv')}", usage=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise StaleError(f"The folder {path.parent} cannot be made.", str(e), usage=True) from e
+    if path.suffix.lower() in PICTURES:
+        needed = min(needed, 2**26)
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         why = f"It takes about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free in {path.parent}."
         raise StaleError("There is no room for this movie.", why, "Free some space, or write elsewhere with -o.")
+
+
+def check_copy(path: Path, clip: Path) -> None:
+    """Refuse a clip whose packets the output's container cannot hold."""
+    from stale_diffusion import media
+    from stale_diffusion.movie import MOVIES
+
+    if path.suffix.lower() in MOVIES:
+        media.check_fits(path, clip)
 
 
 def check_length(seconds: float, steps: int) -> None:
@@ -66,3 +84,15 @@ def check_length(seconds: float, steps: int) -> None:
         raise StaleError(f"A movie of {seconds:g} seconds cannot be made.", why, "--seconds 20", usage=True)
     if steps < 1:
         raise StaleError(f"{steps} steps cannot be taken.", mend="Ask for --steps 16.", usage=True)
+
+
+def check_manner(sampler: str, sharpen: float, best_of: int, by: str) -> None:
+    """Refuse what the sampler would refuse after the model is loaded."""
+    if sampler not in ("ancestral", "renoised", "corrected"):
+        raise StaleError(
+            f"There is no sampler {sampler!r}.", mend="--sampler ancestral, renoised or corrected", usage=True
+        )
+    if not math.isfinite(sharpen):
+        raise StaleError(f"{sharpen} is not a weight.", mend="--sharpen 0.5", usage=True)
+    if best_of < 1 or by not in ("score", "dog"):
+        raise StaleError(f"The best of {best_of} by {by!r} cannot be kept.", mend="--best-of 4 --by score", usage=True)

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stale_diffusion.errors import StaleError
-from stale_diffusion.jsonio import dumps, each, joined, read_object
+from stale_diffusion.formats.given import MAX_POINTS, Stroke, touch
+from stale_diffusion.jsonio import Fields, dumps, each, joined, read_object, refusal
 from stale_diffusion.movie import Movie
 from stale_diffusion.timeline import MAX_SECONDS, Track, chunked_keyframes
 
 HERTZ = (20.0, 300.0)  # frequency 0 and 1, on a logarithmic scale
 ONSET_RISE = 0.12  # rise of the amplitude that is felt as a beginning
 ONSET_SECONDS = 0.05  # ... within this time
-MAX_POINTS = 1_000_000
 
 
 def body(track: Track) -> NDArray[np.float64]:
@@ -108,43 +107,34 @@ def _held(points: Iterator[dict[str, Any]], name: str, seconds: float) -> Iterat
         yield {"time": round(seconds, 6) if count else 0.0, name: last[name]}
 
 
-def from_haptic(data: bytes | str, rate: Fraction = Fraction(64), source: str = ".haptic file") -> Track:
-    """Read a .haptic document as a touch track: the same amplitude at seat and back, 20 C, no wind.
+def read(data: bytes | str, source: str = ".haptic file") -> Track:
+    """Touch from a .haptic document: the same at seat and back, 20 degrees, no wind. Emphasis is left out: it marks an
+    onset of the envelope, and the envelope has it.
 
     Raises:
         StaleError: it is damaged.
     """
-    envelopes = read_object(data, source)
+    envelopes: Any = read_object(data, source)
     for name in ("signals", "continuous", "envelopes"):
-        envelopes = envelopes.get(name) if isinstance(envelopes, dict) else None  # type: ignore[assignment]
-    times, amplitude = _points(envelopes, "amplitude", source)
-    pitch_times, pitches = _points(envelopes, "frequency", source) if envelopes.get("frequency") else (times, times * 0)
-    n = int(np.ceil(times[-1] * float(rate))) or 1
-    at = np.arange(n) / float(rate)
+        envelopes = envelopes.get(name) if isinstance(envelopes, dict) else None
+    fields = Fields(source)
+    times, amplitude = _points(envelopes, "amplitude", fields)
+    if not len(times):
+        raise refusal(source, "it has no amplitude envelope")
     low, high = np.log(HERTZ)
-    felt = np.interp(at, times, amplitude)
-    hertz = np.exp(low + np.interp(at, pitch_times, pitches) * (high - low))
-    values = np.stack([felt, felt, hertz, np.full(n, 20.0), np.zeros(n)], -1).astype(np.float32)
-    names = ("seat_amplitude", "back_amplitude", "frequency", "temperature", "wind")
-    return Track("touch", rate, names, "1, 1, Hz, degC, m/s", values, "given")
+    pitch_times, pitches = _points(envelopes, "frequency", fields) if envelopes.get("frequency") else (times, times * 0)
+    hertz = np.exp(low + np.interp(times, pitch_times, pitches) * (high - low))
+    track = touch([Stroke(("seat", "back"), times, amplitude, hertz)], 0.0, source)
+    at = np.arange(len(track.values)) / float(track.rate)
+    track.values[:, 2] = np.exp(low + np.interp(at, pitch_times, pitches) * (high - low))
+    return track
 
 
-def _damaged(source: str, why: str) -> StaleError:
-    return StaleError(f"{source} is not a .haptic document.", why, "export it again from the editor that made it")
-
-
-def _points(envelopes: Any, name: str, source: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _points(envelopes: Any, name: str, fields: Fields) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Times and values of one envelope, checked."""
-    points = envelopes.get(name) if isinstance(envelopes, dict) else None
-    if not isinstance(points, list) or not 0 < len(points) <= MAX_POINTS:
-        raise _damaged(source, f"it has no {name} envelope")
-    pairs = np.empty((len(points), 2))
-    for i, point in enumerate(points):
-        for j, (key, most) in enumerate((("time", MAX_SECONDS), (name, 1.0))):
-            value = point.get(key) if isinstance(point, dict) else None
-            if type(value) is bool or not isinstance(value, int | float) or not 0 <= value <= most:
-                raise _damaged(source, f"{key} of a point of {name} must be a number from 0 to {most:g}")
-            pairs[i, j] = value
+    points = fields.list(envelopes, name, MAX_POINTS)
+    pairs = np.array([[fields.number(p, "time", 0, MAX_SECONDS), fields.number(p, name, 0, 1)] for p in points])
+    pairs = pairs.reshape(-1, 2)
     if np.any(np.diff(pairs[:, 0]) < 0):
-        raise _damaged(source, f"{name} is not in order of time")
+        raise refusal(fields.source, f"{name} is not in order of time")
     return pairs[:, 0], pairs[:, 1]

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stale_diffusion.formats.ahap import active
-from stale_diffusion.jsonio import each, with_list
+from stale_diffusion.formats.given import HUM, MAX_POINTS, RATE, Array, Stroke, touch
+from stale_diffusion.jsonio import Fields, each, read_object, refusal, with_list
 from stale_diffusion.movie import Movie
-from stale_diffusion.timeline import Track, keyframes, within_level
+from stale_diffusion.timeline import MAX_SECONDS, Track, keyframes, within_level
 
 TIMESCALE = 1000  # ticks a second
 FREQUENCY = (20, 300)  # Hz
@@ -164,3 +165,103 @@ def _pairs(at: NDArray[np.int64], values: NDArray[np.float64]) -> list[tuple[int
 
 def _ticks(sample: int, track: Track) -> int:
     return round(sample / track.rate * TIMESCALE)
+
+
+# -------------------------------------------------------------------------------------------------------- reading
+
+VIBRATION = ("Vibrotactile", "VibrotactileTexture", "Vibration")
+SPANS = {"Temperature": ("temperature", NEUTRAL, SPAN), "Wind": ("wind", 0.0, MAX_WIND)}
+MAX_LIST = 4096  # perceptions, channels, bands: far more than level 1 of the standard allows
+
+
+def read(data: bytes | str, source: str = ".hjif file") -> Track:
+    """Touch from an .hjif document: vibration of channels named seat or back (of both, where named otherwise),
+    temperature and wind on the scale that this program writes; other modalities are left out.
+
+    Raises:
+        StaleError: it is damaged, holds no such touch, or holds wavelets.
+    """
+    root, fields = read_object(data, source), Fields(source)
+    scale = fields.number(root, "timescale", 1, 48_000, TIMESCALE)
+    strokes: list[Stroke] = []
+    points = 0
+    for stroke in _strokes(fields, scale, root):
+        strokes.append(stroke)
+        points += len(stroke.times)
+        if points > MAX_POINTS:  # counted as they come: a reference costs its writer nothing
+            raise refusal(source, f"it has more than {MAX_POINTS} keyframes")
+    if not strokes:
+        raise refusal(source, "it has neither vibration nor temperature nor wind")
+    return touch(strokes, 0.0, source)
+
+
+def _strokes(fields: Fields, scale: float, root: dict[str, Any]) -> Iterator[Stroke]:
+    for perception in fields.list(root, "perceptions", MAX_LIST):
+        modality = fields.text(perception, "perception_modality")
+        if modality in VIBRATION or modality in SPANS:
+            reader = _Reader(fields, scale, modality, perception)
+            for channel in fields.list(perception, "channels", MAX_LIST):
+                yield from reader.channel(channel)
+
+
+class _Reader:
+    """The channels of one perception as strokes."""
+
+    def __init__(self, fields: Fields, scale: float, modality: str, perception: dict[str, Any]) -> None:
+        self.fields, self.scale, self.modality = fields, scale, modality
+        library = perception.get("effect_library") or []
+        known = library if isinstance(library, list) else []
+        self.library = {e["id"]: e for e in known if isinstance(e, dict) and isinstance(e.get("id"), int)}
+
+    def channel(self, channel: Any) -> Iterator[Stroke]:
+        bands = self.fields.list(channel, "bands", MAX_LIST)
+        gain = self.fields.number(channel, "gain", -1e3, 1e3, 1.0)
+        named = str(channel.get("description", "")).lower()
+        places = tuple(place for place in ("seat", "back") if place in named) or ("seat", "back")
+        for band in bands:
+            kind = self.fields.text(band, "band_type")
+            if kind == "WaveletWave":
+                raise refusal(
+                    self.fields.source, "it holds wavelets, which are not read: export it with vectorial bands"
+                )
+            limits = [self.fields.number(band, f"{end}_frequency_limit", 0, 1e6) for end in ("lower", "upper")]
+            hum = HUM if kind == "Curve" else math.sqrt(max(limits[0], FREQUENCY[0]) * max(limits[1], FREQUENCY[0]))
+            for effect in self.fields.list(band, "effects", MAX_POINTS):
+                yield from self.effect(effect, kind, places, gain, hum)
+
+    def effect(self, effect: Any, kind: str, places: tuple[str, ...], gain: float, hum: float) -> Iterator[Stroke]:
+        position = self.fields.number(effect, "position", 0, MAX_SECONDS * self.scale)
+        if effect.get("effect_type") == "Reference":
+            effect = self.library.get(
+                self.fields.number(effect, "id", -1e9, 1e9)
+            )  # none of that name: `list` says what is missing
+        frames = sorted(self.fields.list(effect, "keyframes", MAX_POINTS), key=self.position)
+        times = np.array([self.seconds(position + self.position(frame)) for frame in frames])
+        values = self.curve(frames, times, "amplitude_modulation", 1.0 if kind == "Transient" else 0.0) * gain
+        hertz = self.curve(frames, times, "frequency_modulation", hum)
+        if self.modality in SPANS:
+            lane, neutral, span = SPANS[self.modality]
+            places, values = (lane,), neutral + span * values
+        else:
+            values = np.abs(values)
+        if kind == "Transient":  # every keyframe is a tap
+            yield from (
+                Stroke(places, times[i : i + 1], values[i : i + 1], hertz[i : i + 1]) for i in range(len(times))
+            )
+        elif len(times):
+            yield Stroke(places, times, values, hertz)
+
+    def position(self, frame: Any) -> float:
+        return self.fields.number(frame, "relative_position", 0, MAX_SECONDS * self.scale, 0)
+
+    def seconds(self, ticks: float) -> float:
+        """Positions are whole ticks; the sample that lies within half a tick is the one that was meant."""
+        sample = ticks / self.scale * RATE
+        near = abs(sample - round(sample)) <= min(0.25, 0.5 * RATE / self.scale + 1e-6)
+        return (round(sample) if near else sample) / RATE
+
+    def curve(self, frames: list[Any], times: Array, name: str, default: float) -> Array:
+        """One property of the keyframes; where a keyframe does not say, between its neighbours that do."""
+        said = [i for i, frame in enumerate(frames) if name in frame]
+        points = [self.fields.number(frames[i], name, -1e6, 1e6) for i in said]
+        return np.interp(times, times[said], points) if said else np.full(len(times), default)

@@ -16,21 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import export, subtitles
+from stale_diffusion.formats import ambient, export, subtitles, wav
 from stale_diffusion.formats.subtitles import Line
 from stale_diffusion.movie import RGB, Filmed, Movie, Sound
 from stale_diffusion.senses.base import SEGMENT_SECONDS
-from stale_diffusion.senses.touch import drive
-from stale_diffusion.timeline import Track
 
 if TYPE_CHECKING:
     from stale_diffusion.media import MovieWriter
 
 SOUND_RATE = 48_000  # Hz
-TOUCH_RATE = 8_000  # Hz
 SIDECAR_SECONDS = 30 * 60  # above this, timelines are files of their own
 MAX_FPS = 240
 
@@ -60,21 +57,24 @@ def write(
         movie = replace(movie, recipe=None)  # its plot is the title of other formats, too
     elif movie.recipe is not None and copied is None:
         movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
+    movie = replace(movie, tracks={name: timeline.settled(track) for name, track in movie.tracks.items()})
     inside = path.suffix.lower() == ".mkv" and movie.seconds <= SIDECAR_SECONDS
-    files = export.attachments(movie) if inside else {}
     lanes = {sense: subtitles.to_lines(movie, sense) for sense in export.SENSES if sense in movie.tracks}
     writer = MovieWriter(
         path,
         None if copied else size,
         fps,
         None if copied else SOUND_RATE,
-        touch_rate=TOUCH_RATE if "touch" in movie.tracks else None,
+        touch_rate=wav.SOUND_RATE if "touch" in movie.tracks else None,
         subtitles=tuple(lanes),
         copy_from=copied,
     )
     with writer:
+        seen = _Edges(fps)
         for segment in _segments(movie, size, fps, lanes, copied is not None):
-            _feed(writer, segment, lambda share: _tell(progress, share))
+            _feed(writer, segment, seen, lambda share: _tell(progress, share))
+        movie = movie if copied else replace(movie, edges=seen.colours())
+        files = export.attachments(movie) if inside else {}
         title = {"title": movie.title} if movie.recipe is not None else {}
         writer.close(files or None, title)
     sidecars = [] if inside else export.write_sidecars(movie, path)
@@ -100,7 +100,7 @@ def _segments(
     assert movie.screen is not None
     frames = iter(()) if copied else movie.screen.frames(size, fps)
     sound = None if copied else Exactly(movie.screen.sound(SOUND_RATE))
-    shaker = vibration(movie.touch) if "touch" in movie.tracks else iter(())
+    shaker = wav.vibration(movie.touch) if "touch" in movie.tracks else iter(())
     for k in range(math.ceil(movie.seconds / SEGMENT_SECONDS)):
         start = float(k * SEGMENT_SECONDS)
         end = min(start + SEGMENT_SECONDS, movie.seconds)
@@ -123,10 +123,28 @@ def _start(line: Line) -> float:
     return line.start
 
 
-def _feed(writer: MovieWriter, segment: _Segment, tell: Callable[[float], None]) -> None:
+class _Edges:
+    """Looks at the picture's edges as it is written, so that it need not be rendered again for the light of a room."""
+
+    def __init__(self, fps: Fraction) -> None:
+        self.step, self.count = fps / ambient.RATE, 0
+        self.found: list[RGB] = []
+
+    def see(self, frame: RGB) -> None:
+        while self.count >= len(self.found) * self.step:  # below 2 frames a second a frame counts more than once
+            self.found.append(ambient.edges(frame))
+        self.count += 1
+
+    def colours(self) -> RGB:
+        return np.array(self.found, np.uint8).reshape(-1, 2, 3)
+
+
+def _feed(writer: MovieWriter, segment: _Segment, seen: _Edges, tell: Callable[[float], None]) -> None:
     first, last = segment.share
     for i in range(segment.count):
-        writer.frame(_next_frame(segment.frames))
+        frame = _next_frame(segment.frames)
+        writer.frame(frame)
+        seen.see(frame)
         tell(first + (last - first) * (i + 1) / segment.count)
     if segment.sound is not None:
         writer.sound(segment.sound)
@@ -173,11 +191,3 @@ class Exactly:
         joined = np.concatenate(self._held) if self._held else np.zeros((0, 2), np.float32)
         self._held = [joined[n:]]
         return joined[:n]
-
-
-def vibration(track: Track) -> Iterator[NDArray[np.float32]]:
-    """What a bass shaker plays, a segment at a time, (N, 2) at TOUCH_RATE, the phase running through."""
-    step, phase = int(track.rate * SEGMENT_SECONDS), 0.0
-    for i in range(0, len(track.values), step):
-        signal, phase = drive(track.values[i : i + step], TOUCH_RATE, phase)
-        yield signal

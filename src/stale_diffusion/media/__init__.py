@@ -1,5 +1,7 @@
 """Media files: probe, read, copy and write pictures, sound, subtitles and attachments. Nothing else imports av."""
 
+from stale_diffusion.media.fragments import FileFragments
+from stale_diffusion.media.growing import GrowingMovie, Slots
 from stale_diffusion.media.reading import (
     RGB,
     AudioInfo,
@@ -12,16 +14,20 @@ from stale_diffusion.media.reading import (
     read_frames,
     read_sound,
 )
-from stale_diffusion.media.writing import LANES, MovieWriter, missing_encoders
+from stale_diffusion.media.writing import LANES, MovieWriter, check_fits, missing_encoders
 
 __all__ = [
     "LANES",
     "RGB",
     "AudioInfo",
+    "FileFragments",
+    "GrowingMovie",
     "MovieWriter",
     "Probe",
+    "Slots",
     "Sound",
     "VideoInfo",
+    "check_fits",
     "missing_encoders",
     "packet_hashes",
     "probe",
