@@ -39,24 +39,24 @@ from stale_diffusion.hinge import ARMS
 
 SAMPLES, SEEDS, CALLS = 10_000, (1, 2, 3), (4, 8, 16, 32)
 TUNED = Path(__file__).parent / "peers.json"
-TUNING_SAMPLES = 2000
+TUNING_SAMPLES, FITTING = 2000, 5000
 Maker = Callable[[int, int, torch.Generator, dict[str, Any]], Tensor]
 """(samples, calls, generator, settings) -> bits (B, N)."""
 
-WARMTH = [0.8, 0.9, 1.0]
+WARMTH = [1.0, 0.9, 0.8]
 CHOICES: dict[str, dict[str, list[Any]]] = {
     "diffusers": {"temperature": WARMTH},
     "diffusers_corrector": {"temperature": WARMTH, "corrector": [8, 32, 128]},
     "flow_matching": {"power": [1.0, 1.5, 2.0], "div_free": [0.0, 1.0], "temperature": WARMTH},
-    "binary_latent": {"schedule": ["linear", "cos", "sigmoid"], "temperature": [0.8, 1.0, 1.2]},
+    "binary_latent": {"schedule": ["linear", "cos", "sigmoid"], "temperature": [1.0, 0.8, 1.2]},
     "absorbing": {"schedule": ["linear", "cosine"], "temperature": WARMTH},
     "ours": {
         "loss": ["cross_entropy", "cr_hinge", "bound"],
-        "strength": [0.0, 0.7, 1.0],
-        "bend": [0.8, 1.0, 1.3],
+        "strength": [1.0, 0.7, 0.0],
+        "bend": [1.0, 0.8, 1.3],
+        "fresh": [1.0, 0.5],
         "greedy": [False, True],
-        "fresh": [0.0, 0.5, 1.0],
-        "temperature": [0.9, 1.0],
+        "temperature": [1.0, 0.9],
     },
 }
 PEERS = [name for name in CHOICES if name != "ours"]
@@ -169,7 +169,7 @@ def figures(found: dict[str, dict[int, list[tuple[float, float]]]]) -> list[Figu
 def main() -> None:
     started = time.monotonic()
     judge, sha = load_judge()
-    training = static_digits("train")[:SAMPLES]
+    training = static_digits("train")[:FITTING]
     make = makers(etas(), training)
     if os.environ.get("TUNE"):
         TUNED.write_text(json.dumps(tune(make, judge), indent=1) + "\n")
