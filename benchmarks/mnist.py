@@ -107,7 +107,7 @@ def dynamic_figures(network: Network) -> list[Figure]:
 
 def arm_figures(networks: dict[str, Network]) -> list[Figure]:
     """The bound of every arm on 2,000 test digits, and how far its probabilities are off, by staleness."""
-    test, figures, drawn = static_digits("test")[:2000], [], {}
+    test, figures, drawn = static_digits("test")[::5], [], {}  # the file is sorted by digit
     for name, network in networks.items():
         if name == "absorbing":  # another noise
             continue

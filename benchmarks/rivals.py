@@ -80,7 +80,7 @@ def flow_matching_euler(
 
     class Posterior(ModelWrapper):
         def forward(self, x: Tensor, t: Tensor) -> Tensor:
-            probability = cooled(eta(2 * x - 1, float(t[0]) ** power), temperature)
+            probability = cooled(eta(2 * x - 1, float(t[0]) ** power), temperature).clamp(0, 1)
             return torch.stack([1 - probability, probability], dim=-1)
 
     path, half = MixtureDiscreteProbPath(PolynomialConvexScheduler(power)), torch.full((2,), 0.5)
