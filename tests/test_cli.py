@@ -90,7 +90,32 @@ def test_complete_keeps_every_packet_of_the_clip(model: Path, tmp_path: Path) ->
     assert found["recipe"]["source"] == CLIP.name and found["recipe"]["plot"]
 
 
+def test_the_best_of_some_within_a_budget(model: Path, tmp_path: Path) -> None:
+    """Eq. 1: candidates, budget and Ke$has; the seed that is named makes the same movie alone."""
+    best, alone = tmp_path / "best.mkv", tmp_path / "alone.mkv"
+    options = ["--seconds", 1, "--until-cake", "--sharpen", 0.5]
+    done = run("generate", "rain", "-o", best, "--seed", 3, "--best-of", 3, "--budget", 0.5, *options, *small(model))
+    assert "$0.5 buys 2 steps a segment, best of 3" in done.stderr
+    recipe = json.loads(run("inspect", best, "--json").stdout)["recipe"]
+    assert f"seed {recipe['seed']} is the best of 3" in done.stderr and recipe["seed"] in (3, 4, 5)
+    run("generate", "rain", "-o", alone, "--seed", recipe["seed"], *options, *small(model))
+    again = json.loads(run("inspect", alone, "--json").stdout)["recipe"]
+    assert again["xz_bits"] == recipe["xz_bits"] and again["cost_dollars"] < recipe["cost_dollars"]
+
+
+def test_a_movie_that_is_not_worth_its_price_is_refused_and_not_written(model: Path, tmp_path: Path) -> None:
+    done = run("generate", "rain", "-o", tmp_path / "m.mkv", "--seconds", 1, "--min-kesha", 1e15, *small(model), code=1)
+    assert "Ke$has" in done.stderr and "--min-kesha" in done.stderr
+    assert not (tmp_path / "m.mkv").exists()
+    done = run("generate", "rain", "-o", tmp_path / "m.mkv", "--budget", 1e-12, *small(model), code=1)
+    assert "does not buy" in done.stderr and "--budget" in done.stderr
+
+
 BAD = [
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--sampler", "gan"], 2, "ancestral"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--best-of", "0"], 2, "--best-of"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--by", "luck"], 2, "score"),
+    (["generate", "rain", "-o", "{tmp}/m.mkv", "--sharpen", "nan"], 2, "--sharpen"),
     (["generate", "rain", "-o", "x.txt"], 2, "x.txt"),
     (["generate", "rain", "-o", "{tmp}"], 2, "mkv"),
     (["generate", "rain", "-o", "{tmp}/m.mkv", "--seconds", "-3"], 2, "-3"),

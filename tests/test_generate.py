@@ -10,6 +10,7 @@ import torch
 from stale_diffusion import scene
 from stale_diffusion.errors import StaleError
 from stale_diffusion.generate import FELT, PERFORMED, SENSED, Generator, Preview
+from stale_diffusion.inputs import given_senses
 from stale_diffusion.model.transformer import Denoiser, Shape, sizes_of
 from stale_diffusion.movie import Movie
 from stale_diffusion.streams import STREAMS
@@ -85,9 +86,7 @@ def test_given_senses_are_kept_and_heeded(generator: Generator) -> None:
 
 
 def _given(movie: Movie) -> dict[str, np.ndarray]:
-    from stale_diffusion.generate import _given as given
-
-    return {n: b for n, b in given(movie, 1, "")[0].items() if n in SENSED}
+    return {n: b for n, b in given_senses(movie, range(1), "")[0].items() if n in SENSED}
 
 
 def _sampled(generator: Generator, given: dict[str, np.ndarray]) -> np.ndarray:

@@ -10,12 +10,14 @@ SOURCE = Path(__file__).parent.parent / "src/stale_diffusion"
 LAYERS = (
     {"errors", "version", "machine", "jsonio"},
     {"channel", "hinge", "sample"},
-    {"senses", "scene", "streams", "joins"},
+    {"senses", "scene", "streams", "joins", "splice"},
     {"model"},
-    {"timeline", "recipe", "media", "movie", "formats", "inspecting"},
+    {"timeline", "recipe", "media", "movie", "formats", "inspecting", "edit", "show"},
     {"dreamscapes", "clips", "screens", "drafts"},
-    {"training", "generate"},
+    {"guidance"},
+    {"training", "generate", "inputs", "redo", "candidates"},
     {"doctoring", "resume", "console"},
+    {"player"},
     {"commands"},
     {"cli", "__main__"},
 )

@@ -1,16 +1,18 @@
 """The sampler against enumeration: chi-square, batch-size invariance, given bits, resuming."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
 from scipy import stats
 from torch import Tensor
 
-from stale_diffusion.channel import LINEAR, corrupt
+from stale_diffusion.channel import COSINE, LINEAR, corrupt
 from stale_diffusion.errors import StaleError
-from stale_diffusion.sample import Step, ancestral, oracle, pack, unpack
+from stale_diffusion.sample import SAMPLERS, Step, ancestral, corrected, gibbs, oracle, pack, renoised, unpack
+
+Sampler = Callable[..., Iterator[Step]]
 
 
 def states(bits: int) -> Tensor:
@@ -61,6 +63,53 @@ def test_samples_follow_the_law(blocks: list[int]) -> None:
     observed, expected = (torch.zeros(2**bits + 1).double().index_add(0, cell, v.double()) for v in (counts, p * n))
     used = expected > 0
     assert stats.chisquare(observed[used], expected[used]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+def test_every_sampler_follows_the_law_of_few_bits(sampler: Sampler) -> None:
+    """64 calls, 4 bits: chi-square; the corrector draws several bits at once: a small distance is all that is asked."""
+    n, p = 10_000, law(4, 0)
+    x = torch.ones(1, n, 4, dtype=torch.int8)
+    *_, last = sampler(oracle(states(4), p), x, torch.ones(()), 64, seeds([5]), greedy_last=False)
+    counts = index_of(last.bits[0]).bincount(minlength=16)
+    if sampler is corrected:
+        assert (counts / n - p).abs().sum() / 2 < 0.03
+    else:
+        assert stats.chisquare(counts, p * n).pvalue > 1e-3
+
+
+def test_one_gibbs_bit_at_a_time_leaves_the_law_of_stale_bits_as_it_is() -> None:
+    """Exact: the law of x_t at one staleness, by enumeration, before and after a sweep over single bits."""
+    p, t, n = law(3, 1), torch.tensor(0.3, dtype=torch.float64), 60_000
+    flip = (1 - COSINE.rho(t)) / 2
+    apart = (states(3)[:, None] != states(3)).sum(-1).double()
+    stale = (flip**apart * (1 - flip) ** (3 - apart)).T @ p
+    denoiser, generator = oracle(states(3), p), seeds([2])
+    x = corrupt(states(3)[torch.multinomial(p, n, True, generator=generator[0])][None], t, generator[0])
+    for bit in range(3):
+        fresh = gibbs(x, denoiser(x, t.expand(x.shape)), COSINE.rho(t).expand(x.shape), generator, share=1.0)
+        x = torch.where(torch.arange(3) == bit, fresh, x)
+    assert stats.chisquare(index_of(x[0]).bincount(minlength=8), stale * n).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("sampler", [renoised, corrected])
+def test_given_bits_are_copied_by_every_sampler(sampler: Sampler) -> None:
+    x = torch.tensor([[1, -1, 1, -1]], dtype=torch.int8)
+    t = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    for step in sampler(lambda x, t: torch.full(x.shape, 0.1), x, t, 6, seeds([0])):
+        assert step.bits[0, :2].tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 8])
+def test_a_corrector_counts_as_a_call(steps: int) -> None:
+    calls = []
+
+    def denoiser(x: Tensor, t: Tensor) -> Tensor:
+        calls.append(1)
+        return torch.full(x.shape, 0.3)
+
+    list(corrected(denoiser, torch.ones(1, 4, dtype=torch.int8), torch.ones(()), steps, seeds([0])))
+    assert steps - 1 <= len(calls) <= steps
 
 
 def test_completion_follows_the_conditional_law() -> None:

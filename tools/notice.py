@@ -67,6 +67,13 @@ FlavorGraph (lamypark/FlavorGraph), Apache License 2.0.
 
 Joao F. Henriques, Dylan Campbell, Tengda Han, Samir: "Stale Diffusion: Hyper-realistic 5D Movie Generation Using
 Old-school Methods", International Centre for Sleep Studies, Nappington, UK. The idea is theirs. The bits are ours.
+
+{RULE}
+7. The typefaces of the player's page: src/stale_diffusion/player/page/*.woff2
+
+Inter, Copyright 2016 The Inter Project Authors, https://github.com/rsms/inter
+EB Garamond, Copyright 2017 The EB Garamond Project Authors, https://github.com/octaviopardo/EBGaramond12
+Both under the SIL Open Font License 1.1 (player/page/OFL.txt); Latin subsets as packed by Fontsource.
 """
 
 

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +22,9 @@ from stale_diffusion import drafts
 from stale_diffusion import recipe as recipes
 from stale_diffusion.channel import corrupt
 from stale_diffusion.errors import StaleError
-from stale_diffusion.hinge import log_odds, probability
+from stale_diffusion.guidance import sharpened
+from stale_diffusion.hinge import log_odds
+from stale_diffusion.inputs import given_senses, joined
 from stale_diffusion.joins import join
 from stale_diffusion.machine import fastest_type
 from stale_diffusion.model.plot import PlotEncoder
@@ -30,7 +32,7 @@ from stale_diffusion.model.transformer import Denoiser, Tokens, whole
 from stale_diffusion.model.weights import read_model
 from stale_diffusion.movie import Filmed, Movie, Track
 from stale_diffusion.recipe import Recipe
-from stale_diffusion.sample import ancestral, pack, unpack
+from stale_diffusion.sample import SAMPLERS, ancestral, pack, unpack
 from stale_diffusion.screens import Painted, Performed
 from stale_diffusion.senses import SEGMENT_SECONDS, SENSES
 from stale_diffusion.senses.base import Bits
@@ -72,18 +74,41 @@ class Preview:
     bits: dict[str, Bits]
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How steps are taken; the defaults are what docs/method.md measures best.
+
+    Args:
+        sampler: a name of sample.SAMPLERS.
+        until_cake: a segment ends early once every wanted bit is as sure as this, |2 eta - 1| in [0, 1]; None: never.
+        sharpen: weight of the Difference-of-Gaussians band that is added to the log-odds over time and place (eq. 1).
+        turns: of a looped network; None: as it was trained.
+    """
+
+    sampler: str = "ancestral"
+    until_cake: float | None = None
+    sharpen: float = 0.0
+    turns: int | None = None
+
+
 class Generator:
     """A denoiser with its weights, ready to make movies.
 
     Args:
         model: the network; run in the machine's faster number type.
         digest: sha256 of its weights, written into every recipe.
+        manner: how steps are taken.
     """
 
-    def __init__(self, model: Denoiser, digest: str) -> None:
+    def __init__(self, model: Denoiser, digest: str, manner: Manner = Manner()) -> None:
         self.model = model.eval().to(fastest_type())
         self.digest = digest
+        self.manner = manner
         self._encode = PlotEncoder()
+
+    def using(self, **changes: Any) -> Generator:
+        """The same network in another manner: `gen.using(until_cake=0.99)`; see Manner."""
+        return Generator(self.model, self.digest, replace(self.manner, **changes))
 
     @property
     def streams(self) -> Mapping[str, tuple[int, int]]:
@@ -151,7 +176,7 @@ class Generator:
             raise StaleError("Only a movie with a file of its own can be completed.", mend="Movie.open(CLIP)")
         started = time.monotonic()
         segments = _segments(movie.seconds)
-        given, draft = _given(movie, segments, plot)
+        given, draft = given_senses(movie, range(segments), plot)
         wanted = tuple(n for n in (*PERFORMED[1:], *SENSED) if n not in given)
         parts: Parts = {}
         self._run(
@@ -188,14 +213,12 @@ class Generator:
         names = (*given, *wanted)
         done = min((len(p) for p in parts.values()), default=0)
         for s in range(done, segments):
-            generator = torch.Generator().manual_seed(_segment_seed(seed, s))
+            generator = torch.Generator().manual_seed(segment_seed(seed, s))
             past = {n: torch.from_numpy(parts[n][s - 1].copy()) for n in names} if s else {}
             known = {n: torch.from_numpy(b[s : s + 1].copy()) for n, b in given.items()}
             out: dict[str, Tensor] = {}
             begun = {n: b[s : s + 1] for n, b in (draft or {}).items() if n in wanted}
-            for preview, out in self._segment(
-                known, wanted, past, plot, steps, guidance, generator, begun, named or {}
-            ):
+            for preview, out in self.segment(known, wanted, past, plot, steps, guidance, generator, begun, named or {}):
                 if watch is not None:
                     watch(Preview(s, segments, preview[0], steps, preview[1], preview[2], _numpy(out)))
             if "scene" in wanted:
@@ -205,18 +228,28 @@ class Generator:
             for name, b in out.items():
                 parts.setdefault(name, []).append(b.numpy())
 
-    def _segment(
+    def segment(
         self, known: dict[str, Tensor], wanted: tuple[str, ...], past: dict[str, Tensor], plot: str, steps: int,
         guidance: float, generator: torch.Generator, draft: Mapping[str, Bits], named: Named,
+        stale: Mapping[str, NDArray[np.float64]] | None = None,
     ) -> Iterator[tuple[tuple[int, float, float], dict[str, Tensor]]]:  # fmt: skip
-        """Sample the wanted streams of one segment, given the known ones and the one before, from a draft if any."""
+        """Sample the wanted streams of one segment, given the known ones and the one before, from a draft if any.
+
+        Args:
+            known, past: {stream: bits (1, L, D)} of this segment and of the one before.
+            draft: {stream: bits (1, L, D)} to begin from, DRAFT stale, or as stale as `stale` says, (1, L, 1).
+            named: what a plot names, given bit by bit.
+
+        Yields:
+            (step, staleness, certainty) and {stream: bits (1, L, D)}, the known ones too.
+        """
         x, start = {}, {}
         for name in wanted:
             length, width = self.streams[name]
             x[name] = torch.ones(1, length, width, dtype=torch.int8)
             start[name] = torch.ones(1, length, width, dtype=torch.float64)
             if name in draft:
-                start[name] *= DRAFT
+                start[name] *= torch.from_numpy(stale[name]) if stale and name in stale else DRAFT
                 x[name] = corrupt(torch.from_numpy(draft[name]), start[name], generator)
             if name in named:
                 bits, mask = (torch.from_numpy(a) for a in named[name])
@@ -225,7 +258,8 @@ class Generator:
             _stay(x["scene"], start["scene"], past["scene"])
         shapes = {n: self.streams[n] for n in wanted}
         denoise = self._denoiser(known, shapes, past, plot, guidance, {})
-        for step in ancestral(denoise, pack(x), pack(start), steps, [generator]):
+        walk = SAMPLERS[self.manner.sampler]
+        for step in walk(denoise, pack(x), pack(start), steps, [generator], until_cake=self.manner.until_cake):
             out = {**known, **unpack(step.bits, shapes)}
             if "scene" in out and past:
                 _hold(out["scene"], past["scene"])
@@ -239,7 +273,7 @@ class Generator:
         felt = tuple(n for n in wanted if n.split(".")[0] in FELT)
         draft = drafts.of_scene([*parts.get("scene", []), out["scene"].numpy()])
         known = {n: b for n, b in out.items() if n not in felt}
-        for _, refelt in self._segment(known, felt, past, plot, max(1, steps // 2), guidance, generator, draft, {}):
+        for _, refelt in self.segment(known, felt, past, plot, max(1, steps // 2), guidance, generator, draft, {}):
             out = refelt
         return out
 
@@ -272,22 +306,42 @@ class Generator:
         zero = {n: whole(t.expand(b, -1, -1), torch.zeros(b, t.shape[1])) for n, t in known.items()}
         before = {n: whole(t.expand(b, -1, -1), torch.zeros(b, t.shape[1])) for n, t in past.items() if n != FINE}
 
+        thoughts: dict[str, Tensor] = {}
+
         def denoise(x_BN: Tensor, t_BN: Tensor) -> Tensor:
+            nonlocal thoughts
             bits, staleness = unpack(x_BN, shapes), unpack(t_BN, shapes)
             now = dict(zero)
             for name, (length, _) in shapes.items():
                 where = index.get(name, torch.arange(length))
                 t_BL = staleness[name].amax(-1).expand(b, -1)
-                now[name] = Tokens(bits[name].expand(b, -1, -1), t_BL, where)
+                now[name] = Tokens(bits[name].expand(b, -1, -1), t_BL, where, thoughts.get(name))
             with torch.inference_mode():
-                margins, _ = self.model(now, before, (vectors, mask))
-            eta = probability(pack({n: margins[n] for n in shapes}))
-            if not guided:
-                return eta
-            with_plot, without = log_odds(eta).chunk(2)
-            return torch.sigmoid(without + guidance * (with_plot - without))
+                margins, _ = self.model(now, before, (vectors, mask), self.manner.turns)
+            odds = {n: log_odds(self.model.arm.probability(margins[n])) for n in shapes}
+            if guided:
+                odds = {n: _guided(l, guidance) for n, l in odds.items()}
+            if self.manner.sharpen:
+                odds = sharpened(odds, self.manner.sharpen)
+            eta = {n: torch.sigmoid(l) for n, l in odds.items()}
+            if self.model.shape.self_conditioned:
+                thoughts = {n: (2 * e - 1).float().expand(b, -1, -1) for n, e in eta.items()}
+            return pack(eta)
 
         return denoise
+
+    def seconds_a_step(self, guidance: float = GUIDANCE) -> float:
+        """What a step of a performed segment takes here, measured on one that is thrown away; touch is felt twice."""
+        shapes = {n: self.streams[n] for n in PERFORMED if n in self.streams}
+        past = {n: torch.ones(1, *shape, dtype=torch.int8) for n, shape in shapes.items()}
+        denoise = self._denoiser({}, shapes, past, "a plot", guidance, {})
+        x = torch.ones(1, sum(length * width for length, width in shapes.values()), dtype=torch.int8)
+        spent = []
+        for _ in range(3):
+            started = time.perf_counter()
+            denoise(x, torch.ones(x.shape, dtype=torch.float64))
+            spent.append(time.perf_counter() - started)
+        return 1.5 * min(spent)
 
     def score(self, bits: Mapping[str, Bits], plot: str) -> float:
         """y-hat, eq. 4: how well the senses and the plot belong together, mean over the segments."""
@@ -331,10 +385,10 @@ def load(source: str | Path | None = None) -> Generator:
     return Generator(*read_model(source))
 
 
-def joined(parts: Parts) -> dict[str, Bits]:
-    """{stream: (S, L, D)}, as many segments as all streams have."""
-    whole = min((len(p) for p in parts.values()), default=0)
-    return {name: np.concatenate(p[:whole]) for name, p in parts.items()} if whole else {}
+def _guided(log_odds_BLD: Tensor, guidance: float) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022), of log-odds with the plot (first half) and without."""
+    with_plot, without = log_odds_BLD.chunk(2)
+    return without + guidance * (with_plot - without)
 
 
 def _segments(seconds: float) -> int:
@@ -343,7 +397,7 @@ def _segments(seconds: float) -> int:
     return math.ceil(round(seconds / SEGMENT_SECONDS, 9))
 
 
-def _segment_seed(seed: int, segment: int) -> int:
+def segment_seed(seed: int, segment: int) -> int:
     return int(np.random.SeedSequence([seed % 2**64, segment]).generate_state(1, np.uint64)[0] >> 1)
 
 
@@ -369,77 +423,13 @@ def _hold(now: Tensor, past: Tensor) -> None:
     now[:, 1, _PLACE_BITS:], now[:, 2] = past[:, 1, _PLACE_BITS:], past[:, 2]
 
 
-def _given(movie: Movie, segments: int, plot: str) -> tuple[dict[str, Bits], dict[str, Bits]]:
-    """What a filmed movie has of the senses, as bits {stream: (S, L, D)}, and a draft of what it lacks.
-
-    Read segment by segment; the last one is filled up.
-    """
-    screen = movie.screen
-    assert isinstance(screen, Filmed)
-    given, draft = Gathered(), Gathered()
-    sight, hearing = SENSES["sight"], SENSES["hearing"]
-    pictures = _blocks(screen.frames((160, 96), sight.rate), sight.samples, segments)
-    chunks = (chunk.mean(1) for chunk in screen.sound(int(hearing.rate)))
-    sounds = _blocks(_regular(chunks, int(hearing.rate)), SEGMENT_SECONDS, segments)
-    for frames, seconds in zip_longest(pictures, sounds):
-        sound = None if seconds is None else seconds.reshape(-1)
-        if frames is not None:
-            given.add({"sight.coarse": sight.encode(frames)["sight.coarse"]})
-        if sound is not None:
-            given.add(hearing.encode(sound))
-        draft.add(drafts.of_clip(sound, frames, plot))
-    bits = joined(given)
-    for name, track in movie.tracks.items():
-        samples = SENSES[name].samples * segments
-        padded = np.pad(track.values[:samples], ((0, max(0, samples - len(track.values))), (0, 0)), mode="edge")
-        bits |= SENSES[name].encode(padded)
-    return bits, joined(draft)
-
-
-class Gathered(dict[str, list[Bits]]):
-    """Parts that are gathered a segment at a time."""
-
-    def add(self, segment: Mapping[str, Bits]) -> None:
-        """Append one segment's bits, {stream: (1, L, D)}."""
-        for name, b in segment.items():
-            self.setdefault(name, []).append(b)
-
-
-def _regular(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """Sound in chunks of `size` samples, the last one filled up with silence."""
-    rest = np.zeros(0, np.float32)
-    for chunk in chunks:
-        rest = np.concatenate([rest, chunk])
-        while len(rest) >= size:
-            yield rest[:size]
-            rest = rest[size:]
-    if len(rest):
-        yield np.pad(rest, (0, size - len(rest)))
-
-
-def _blocks(items: Iterator[np.ndarray], size: int, count: int) -> Iterator[np.ndarray]:
-    """`count` blocks of `size` items, (size, ...); a source that ends early holds its last item. Empty: nothing."""
-    block: list[np.ndarray] = []
-    made = 0
-    for item in items:
-        block.append(item)
-        if len(block) == size:
-            yield np.stack(block)
-            last, block, made = block[-1], [], made + 1
-            if made == count:
-                return
-    if block:
-        last = block[-1]
-    elif not made:
-        return
-    while made < count:
-        yield np.stack(block + [last] * (size - len(block)))
-        block, made = [], made + 1
-
-
 def _with_source(made: Recipe, movie: Movie) -> Recipe:
+    """The recipe of a completed movie; what its own recipe said of its picture, its scene and its edits stays."""
     assert isinstance(movie.screen, Filmed)
-    probe = movie.screen.probe
+    probe, before = movie.screen.probe, movie.recipe or Recipe("")
     senses = {"sight": "given"} if probe.video else {}
     senses |= {"hearing": "given"} if probe.audio else {}
-    return replace(made, source=movie.screen.path.name, picture="filmed", senses=senses)  # type: ignore[arg-type]
+    return replace(
+        made, source=movie.screen.path.name, picture=before.picture or "filmed", senses=senses,  # type: ignore[arg-type]
+        scene=before.scene, edits=before.edits,
+    )  # fmt: skip

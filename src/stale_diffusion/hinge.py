@@ -5,7 +5,7 @@ A hinge knows only which side is likelier. Draw a cost c ~ U(-1, 1), weigh a pos
 differentiable, and its minimiser determines eta = P(y = +1). Prior art: probabilities from weighted support vector
 machines (Wang, Shen, Liu 2008); proper scores as mixtures of cost-weighted losses (Buja, Stuetzle, Shen 2005).
 
-Every arm of an ablation has one signature: loss(margin, y) per element, and probability(margin) in float64.
+Every arm of an ablation has one signature: loss(margin, y) per element, probability(margin) and its inverse in float64.
 """
 
 from __future__ import annotations
@@ -32,6 +32,16 @@ def cr_hinge(margin: Tensor, y: Tensor) -> Tensor:
     """
     z = y * margin
     return (2 - z.clamp(0, 2)) ** 3 / 24 + F.relu(-z) / 2
+
+
+def odds_hinge(odds: Tensor, y: Tensor) -> Tensor:
+    """The cost-randomised hinge of log-odds, per element: e^(-3l/2) / 3 for l = y odds >= 0, else 4/3 - e^(l/2).
+
+    The same loss through the link. It is bounded, so its gradient dies where the network is confidently wrong; in
+    return the channel's own evidence adds up with the network's as Bayes' rule adds log-odds.
+    """
+    l = y * odds
+    return torch.where(l >= 0, torch.exp(-1.5 * l.clamp(min=0)) / 3, 4 / 3 - torch.exp(l.clamp(max=0) / 2))
 
 
 def cross_entropy(margin: Tensor, y: Tensor) -> Tensor:
@@ -63,6 +73,14 @@ def log_odds(eta: Tensor) -> Tensor:
     return torch.logit(eta.double(), eps=EDGE)
 
 
+def _logit(eta: Tensor) -> Tensor:
+    return torch.logit(eta.double(), eps=EDGE)
+
+
+def _signed(eta: Tensor) -> Tensor:
+    return 2 * eta.double() - 1
+
+
 def _sigmoid(margin: Tensor) -> Tensor:
     return torch.sigmoid(margin.double())
 
@@ -79,15 +97,18 @@ class Arm:
         name: what a config calls it.
         loss: (margin, y) -> loss per element.
         probability: margin -> P(y = +1), float64, in [0, 1].
+        margin: its inverse, float64.
     """
 
     name: str
     loss: Callable[[Tensor, Tensor], Tensor]
     probability: Callable[[Tensor], Tensor]
+    margin: Callable[[Tensor], Tensor]
 
 
-CR_HINGE = Arm("cr_hinge", cr_hinge, probability)
-LITERAL = Arm("literal", hinge, _linear)  # not proper: at its minimum the margin is +-1 and this reads 0 or 1
-CROSS_ENTROPY = Arm("cross_entropy", cross_entropy, _sigmoid)
-BRIER = Arm("brier", brier, _linear)
-ARMS = {arm.name: arm for arm in (CR_HINGE, LITERAL, CROSS_ENTROPY, BRIER)}
+CR_HINGE = Arm("cr_hinge", cr_hinge, probability, margin)
+LITERAL = Arm("literal", hinge, _linear, _signed)  # not proper: at its minimum the margin is +-1 and this reads 0 or 1
+CROSS_ENTROPY = Arm("cross_entropy", cross_entropy, _sigmoid, _logit)
+BRIER = Arm("brier", brier, _linear, _signed)
+ODDS_HINGE = Arm("odds_hinge", odds_hinge, _sigmoid, _logit)
+ARMS = {arm.name: arm for arm in (CR_HINGE, ODDS_HINGE, LITERAL, CROSS_ENTROPY, BRIER)}

@@ -76,11 +76,13 @@ class Filmed(Screen):
         """Duration of the file."""
         return self.probe.seconds
 
-    def frames(self, size: tuple[int, int], fps: Fraction) -> Iterator[RGB]:
+    def frames(
+        self, size: tuple[int, int], fps: Fraction, start: float = 0.0, seconds: float | None = None
+    ) -> Iterator[RGB]:
         """Pictures of the file, scaled to cover `size`; nothing where it has none."""
         from stale_diffusion import media
 
-        return media.read_frames(self.path, fps, size) if self.probe.video else iter(())
+        return media.read_frames(self.path, fps, size, start, seconds) if self.probe.video else iter(())
 
     def sound(self, rate: int, start: float = 0.0, seconds: float | None = None) -> Iterator[Sound]:
         """The first sound track that is not the touch track."""
@@ -120,17 +122,17 @@ class Movie:
     @property
     def touch(self) -> Track:
         """The touch track; StaleError where there is none."""
-        return self._track("touch")
+        return self.track("touch")
 
     @property
     def smell(self) -> Track:
         """The smell track."""
-        return self._track("smell")
+        return self.track("smell")
 
     @property
     def taste(self) -> Track:
         """The taste track."""
-        return self._track("taste")
+        return self.track("taste")
 
     @property
     def title(self) -> str:
@@ -140,7 +142,8 @@ class Movie:
         name = self.screen.path.stem if isinstance(self.screen, Filmed) else "untitled"
         return textwrap.shorten(" ".join(words), 200, placeholder=" …") if words else name
 
-    def _track(self, sense: str) -> Track:
+    def track(self, sense: str) -> Track:
+        """The track of a sense by its name; StaleError where there is none."""
         if sense not in self.tracks:
             what = f"This movie has no {sense}."
             raise StaleError(what, mend="let the diffusion model add it: stale-diffusion complete CLIP -o FILE.mkv")

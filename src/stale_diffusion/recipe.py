@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from types import NoneType
 from typing import Any, get_args, get_type_hints
@@ -39,6 +39,7 @@ class Recipe:
         created: ISO 8601.
         source: name of the file that was completed or restored.
         scene: the scene's bits, packed, base64.
+        edits: what was done to the movie since, in order, each as a command line says it.
     """
 
     plot: str
@@ -61,6 +62,7 @@ class Recipe:
     created: str | None = None
     source: str | None = None
     scene: str | None = None
+    edits: Sequence[str] = field(default_factory=list)
 
     def to_json(self) -> str:
         """The recipe as JSON."""
@@ -87,6 +89,8 @@ def from_json(data: bytes | str, source: str = "recipe.json") -> Recipe:
 def _fits(value: Any, hint: Any) -> bool:
     if hint == Mapping[str, Origin]:
         return isinstance(value, dict) and all(v in get_args(Origin) for v in value.values())
+    if hint == Sequence[str]:
+        return isinstance(value, list) and all(isinstance(v, str) for v in value)
     kinds = get_args(hint) or (hint,)
     if isinstance(value, bool) or value is None:
         return type(value) in kinds or (value is None and NoneType in kinds)

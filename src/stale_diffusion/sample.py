@@ -1,4 +1,7 @@
-"""The reverse sampler: from stale bits to fresh ones, yielding every step.
+"""Reverse samplers: from stale bits to fresh ones, yielding every step. All have the signature of `ancestral`.
+
+`ancestral` is the default; `renoised` forgets more and mends more a step; `corrected` spends half of its calls on
+Gibbs steps at one staleness. docs/method.md has the table of what each is worth at 1 to 64 steps.
 
 Shapes: B samples, ... any further shape of bits ((L,), (L, D), or N packed streams).
 """
@@ -12,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stale_diffusion.channel import COSINE, Schedule, posterior
+from stale_diffusion.channel import COSINE, Schedule, leave_one_out, posterior
 from stale_diffusion.errors import StaleError
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
@@ -69,6 +72,80 @@ def ancestral(
     Raises:
         StaleError: no step, a wrong number of generators, or a staleness outside [0, 1].
     """
+    yield from _walk(denoiser, x, t_start, steps, generators, schedule, posterior, None, greedy_last, until_cake, done)
+
+
+def renoised(
+    denoiser: Denoiser,
+    x: Tensor,
+    t_start: Tensor,
+    steps: int,
+    generators: Sequence[torch.Generator],
+    schedule: Schedule = COSINE,
+    *,
+    greedy_last: bool = True,
+    until_cake: float | None = None,
+    done: int = 0,
+) -> Iterator[Step]:
+    """As `ancestral`, but each step draws x_0 and lets it go stale anew, forgetting x_t: P(x_s) = (1 + rho_s m) / 2.
+
+    The marginals are the same; more of each bit is drawn again, so that more mistakes are mended and more are made.
+    """
+    yield from _walk(denoiser, x, t_start, steps, generators, schedule, _anew, None, greedy_last, until_cake, done)
+
+
+def corrected(
+    denoiser: Denoiser,
+    x: Tensor,
+    t_start: Tensor,
+    steps: int,
+    generators: Sequence[torch.Generator],
+    schedule: Schedule = COSINE,
+    *,
+    greedy_last: bool = True,
+    until_cake: float | None = None,
+    done: int = 0,
+) -> Iterator[Step]:
+    """As `ancestral`, half of the calls spent on correctors: after each step a tenth of the bits are drawn again from
+    P(x_t | all other bits of x_t); `steps` calls of the denoiser in all. See `gibbs` for what that leaves unchanged."""
+
+    def correct(bits: Tensor, t: Tensor) -> Tensor:
+        with torch.no_grad():
+            eta = denoiser(bits, t).double()
+        return gibbs(bits, eta, schedule.rho(t), generators)
+
+    half = (steps + 1) // 2
+    yield from _walk(
+        denoiser, x, t_start, half, generators, schedule, posterior, correct, greedy_last, until_cake, done
+    )
+
+
+def gibbs(bits: Tensor, eta: Tensor, rho: Tensor, generators: Sequence[torch.Generator], share: float = 0.1) -> Tensor:
+    """Draw some bits again given all others at the same staleness: P(x_t = +1 | others) = (1 + rho m) / 2.
+
+    Args:
+        bits: (B, ...) in {-1, +1}.
+        eta: full posterior P(x_0 = +1 | bits); m = E[x_0 | others] is its leave-one-out part.
+        rho: correlation; where it is 1 a bit is given and stays.
+        share: of the bits that are drawn again, chosen at random. One bit at a time leaves the law as it is, exactly;
+            several at once do so nearly, the better the fewer.
+    """
+    mean = torch.tanh(leave_one_out(torch.logit(eta.double(), eps=1e-12), bits, rho) / 2)
+    drawn = _below((1 + rho * mean) / 2, bits, generators)
+    chosen = (_below(share, bits, generators) > 0) & (rho < 1)
+    return torch.where(chosen, drawn, bits)
+
+
+def _anew(x_t: Tensor, eta: Tensor, rho_t: Tensor, rho_s: Tensor) -> Tensor:
+    return torch.where(rho_t == rho_s, (x_t.double() + 1) / 2, (1 + rho_s * (2 * eta - 1)) / 2)
+
+
+def _walk(
+    denoiser: Denoiser, x: Tensor, t_start: Tensor, steps: int, generators: Sequence[torch.Generator],
+    schedule: Schedule, move: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    correct: Callable[[Tensor, Tensor], Tensor] | None, greedy_last: bool, until_cake: float | None, done: int,
+) -> Iterator[Step]:  # fmt: skip
+    """The reverse process with a rule for a step, `move`: (x_t, eta, rho_t, rho_s) -> P(x_s = +1)."""
     _check(x, t_start, steps, generators)
     t_full = t_start.to(x.device, torch.float64).expand(x.shape)
     wanted = t_full > 0
@@ -80,7 +157,7 @@ def ancestral(
         with torch.no_grad():
             eta = denoiser(bits, t_full * before).double()
         hardness = (2 * eta - 1).abs().where(wanted, 1.0).flatten(1)
-        plus = posterior(bits, eta, schedule.rho(t_full * before), schedule.rho(t_full * after))
+        plus = move(bits, eta, schedule.rho(t_full * before), schedule.rho(t_full * after))
         finished = torch.full((len(x),), greedy_last and index == steps, device=x.device)
         if until_cake is not None:
             finished |= hardness.amin(1) >= until_cake
@@ -89,6 +166,8 @@ def ancestral(
         bits = torch.where(finished, greedy, _below(plus, bits, generators))
         t_full = torch.where(finished, 0.0, t_full)  # a finished sample is a given one
         left = after if bool((t_full > 0).any()) else 0.0
+        if correct is not None and left > 0:
+            bits = correct(bits, t_full * after)
         count = wanted.flatten(1).sum(1)
         certainty = 1 - (1 - hardness).sum(1) / count.clamp(min=1)
         yield Step(index, steps, left, bits, eta, certainty)
@@ -112,6 +191,9 @@ def oracle(states_KN: Tensor, weights_K: Tensor, schedule: Schedule = COSINE) ->
         return posterior_K @ (states_KN > 0).double()
 
     return denoise
+
+
+SAMPLERS = {sampler.__name__: sampler for sampler in (ancestral, renoised, corrected)}
 
 
 def pack(streams: Mapping[str, Tensor]) -> Tensor:

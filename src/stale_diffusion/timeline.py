@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -25,6 +25,7 @@ from stale_diffusion.jsonio import Fields, dumps, read_object, refusal, with_lis
 from stale_diffusion.senses.smell import NOTES, Smell
 from stale_diffusion.senses.taste import TASTES, Taste
 from stale_diffusion.senses.touch import Touch
+from stale_diffusion.splice import Curve, sample, splice
 
 Origin = Literal["generated", "derived", "given", "edited"]
 
@@ -62,6 +63,8 @@ class Track:
         unit: one unit for all channels, or one a channel, separated by ", ".
         values: (T, C) float32, in physical units.
         origin: generated (by the network), derived (by signal processing or a lexicon), given, or edited.
+        curves: the keyframes that it was read from, one curve a channel; where they still give the values they are
+            written again as they are.
     """
 
     sense: str
@@ -70,6 +73,7 @@ class Track:
     unit: str
     values: NDArray[np.float32]
     origin: Origin
+    curves: tuple[Curve, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def seconds(self) -> float:
@@ -166,10 +170,32 @@ def _track(track: Track) -> Iterator[str]:
 
 
 def _pairs(track: Track, c: int) -> Iterator[Iterable[str]]:
-    rounded, slack = within_level(track.channels[c], track.values[:, c])
-    for _, at, values in chunked_keyframes(rounded, slack):
-        times = np.round(at / float(track.rate), 6).tolist()
-        yield (dumps([list(pair) for pair in zip(times, values.tolist(), strict=True)])[1:-1],)
+    for times, values in _curves(track, c):
+        yield (dumps([list(pair) for pair in zip(times.tolist(), values.tolist(), strict=True)])[1:-1],)
+
+
+def _curves(track: Track, c: int) -> Iterator[Curve]:
+    """The keyframes of a channel, in pieces."""
+
+    def fresh(first: int, last: int) -> Iterator[Curve]:
+        rounded, slack = within_level(track.channels[c], track.values[first:last, c])
+        for _, at, values in chunked_keyframes(rounded, slack):
+            yield np.round((first + at) / float(track.rate), 6), values
+
+    if track.curves:
+        return splice(track.curves[c], track.values[:, c], track.rate, fresh)
+    return fresh(0, len(track.values))
+
+
+def settled(track: Track) -> Track:
+    """The track as it will be read back: what is written from it, in any format, is the same again at every save."""
+    if not len(track.values):
+        return track
+    pieces = [list(zip(*_curves(track, c), strict=True)) for c in range(len(track.channels))]
+    curves = tuple((np.concatenate(times), np.concatenate(values)) for times, values in pieces)
+    at = np.arange(len(track.values)) / float(track.rate)
+    values = np.stack([sample(curve, at) for curve in curves], -1).astype(np.float32)
+    return replace(track, values=values, curves=curves)
 
 
 # -------------------------------------------------------------------------------------------------------- reading
@@ -220,16 +246,18 @@ class _Tracks(Fields):
         names, units = (tuple(self.text(c, key) for c in channels) for key in ("name", "unit"))
         if len(set(names)) < len(names):
             raise refusal(self.source, f"two channels of {sense} have one name")
+        curves = tuple(self.curve(channel, samples) for channel in channels)
+        at = np.arange(samples) / float(rate)
         values = np.empty((samples, len(channels)), np.float32)
-        for c, channel in enumerate(channels):
-            values[:, c] = self.curve(channel, samples, rate)
+        for c, curve in enumerate(curves if samples else ()):
+            values[:, c] = sample(curve, at)
         unit = units[0] if len(set(units)) == 1 else ", ".join(units)
         if sense in CLOCKS and (names, rate) != CLOCKS[sense]:
             raise refusal(self.source, f"{sense} has other channels, or another rate, than this program writes")
-        return Track(sense, rate, names, unit, values, origin)  # type: ignore[arg-type]
+        return Track(sense, rate, names, unit, values, origin, curves if samples else ())  # type: ignore[arg-type]
 
-    def curve(self, channel: Any, samples: int, rate: Fraction) -> NDArray[np.float64]:
-        """Keyframes sampled at the track's rate."""
+    def curve(self, channel: Any, samples: int) -> Curve:
+        """The keyframes of a channel, checked."""
         name = self.text(channel, "name")
         low, high, _ = RANGES.get(name, ANY)
         pairs = self.list(channel, "keyframes", samples + 2)
@@ -245,4 +273,4 @@ class _Tracks(Fields):
         times, values = points.T
         if np.any(np.diff(times) < 0):
             raise refusal(self.source, f"the keyframes of {name} are not in order of time")
-        return np.interp(np.arange(samples) / float(rate), times, values)
+        return times, values

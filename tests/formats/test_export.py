@@ -63,7 +63,16 @@ def test_only_what_there_is(movie: Movie, tmp_path: Path) -> None:
     movie.recipe = None
     assert [path.name for path in export.export(movie, tmp_path)] == [
         f"movie.{ending}"
-        for ending in ("timeline.json", "taste.json", "card.png", "card.pdf", "taste.srt", "taste.vtt")
+        for ending in (
+            "timeline.json",
+            "cues.csv",
+            "taste.json",
+            "card.png",
+            "card.pdf",
+            "taste.srt",
+            "taste.vtt",
+            "taste.csv",
+        )
     ]
 
 

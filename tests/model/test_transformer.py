@@ -5,8 +5,9 @@ import torch
 
 from stale_diffusion.channel import COSINE
 from stale_diffusion.hinge import probability
+from stale_diffusion.model.krebs import attend
 from stale_diffusion.model.plot import PIECES, PlotEncoder
-from stale_diffusion.model.transformer import Denoiser, Reader, Shape, Tokens, attend, fixed_vector, whole
+from stale_diffusion.model.transformer import Denoiser, Reader, Shape, Tokens, fixed_vector, whole
 from stale_diffusion.senses.transform import gray_encode
 from stale_diffusion.streams import FIELDS
 from stale_diffusion.streams import STREAMS as ALL
@@ -76,8 +77,8 @@ def test_attention_written_out_is_the_fused_one() -> None:
 
 def test_the_crying_joy_token_is_fixed_and_its_code_point_s_own() -> None:
     model = network()
-    assert "crying_joy" not in dict(model.named_parameters())
-    assert torch.equal(model.crying_joy, fixed_vector(0x1F602, 32))
+    assert "joy" not in dict(model.named_parameters())
+    assert torch.equal(model.joy, fixed_vector(0x1F602, 32))
     assert fixed_vector(0x1F602, 32).norm() == pytest.approx(32**0.5)
     assert not torch.allclose(fixed_vector(0x1F602, 32), fixed_vector(0x1F644, 32))
 

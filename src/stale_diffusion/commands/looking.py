@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stale_diffusion.errors import StaleError
+
 
 def inspect(file: Path, as_json: Annotated[bool, typer.Option("--json", help="As JSON, on stdout.")] = False) -> None:
     """Show the tracks, units, durations and recipe of a movie."""
@@ -29,23 +31,36 @@ def export(
     formats: Annotated[
         str | None,
         typer.Option(
-            help="Some of them, with commas: timeline,recipe,hjif,ahap,haptic,tact,sem,playsem,aroma,cartridges,"
-            "taste.json,card,srt,vtt."
+            help="Some of them, with commas: timeline,recipe,hjif,ahap,haptic,tact,sem,playsem,aroma,cues,cartridges,"
+            "taste.json,card,srt,vtt,csv,wav."
         ),
     ] = None,
     cartridges: Annotated[
         Path | None, typer.Option(help="TOML that says which note is in which chamber of the Aroma Shooter.")
     ] = None,
+    patch: Annotated[Path | None, typer.Option(help="The room that cues.csv is for, a TOML file.")] = None,
 ) -> None:
-    """Write touch, smell and taste for haptic, scent and sensory-effect tools, and for a kitchen."""
+    """Write touch, smell and taste for haptic, scent and sensory-effect tools, for a show, and for a kitchen."""
     from stale_diffusion.formats import aroma
-    from stale_diffusion.formats.export import export as write
+    from stale_diffusion.formats import export as formatting
     from stale_diffusion.movie import Movie
 
     wanted = [f.strip() for f in formats.split(",")] if formats is not None else None
     loaded = aroma.cartridges_of(_read(cartridges), str(cartridges)) if cartridges else None
     movie = Movie.open(file)
-    written = write(movie, to, wanted, loaded)
+    effects = None
+    if patch is not None:
+        from stale_diffusion.show.patch import load_patch
+
+        effects = load_patch(patch, {name: track.channels for name, track in movie.tracks.items()})
+        if "cues.csv" not in formatting.endings(movie, wanted):
+            raise StaleError("--patch is for cues.csv, which is not among what is written.", mend="--formats cues.csv",
+                             usage=True)  # fmt: skip
+    written = formatting.export(movie, to, wanted, loaded)
+    if effects is not None:
+        from stale_diffusion.show import cues
+
+        formatting.write_atomically(to / "movie.cues.csv", (t.encode() for t in cues.stream(movie, effects)))
     for path in written:
         typer.echo(str(path))
     if any(path.name.endswith("aroma.json") for path in written):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,11 +22,18 @@ from stale_diffusion.commands.options import (
     Steps,
     check_copy,
     check_length,
+    check_manner,
     check_output,
     parse_rate,
     parse_size,
 )
-from stale_diffusion.errors import StaleError
+
+if TYPE_CHECKING:
+    from stale_diffusion.generate import Generator
+    from stale_diffusion.movie import Movie
+    from stale_diffusion.senses.base import Bits
+
+CAKE = 0.99  # certainty at which a bit is hard
 
 
 def generate(
@@ -41,6 +49,17 @@ def generate(
     model: ModelPath = None,
     sheet: SheetPath = None,
     price: Price = 0.10,
+    budget: Annotated[
+        float | None, typer.Option(help="Dollars that the network may cost: chooses steps, --best-of.")
+    ] = None,
+    best_of: Annotated[int, typer.Option(help="Make so many movies and keep the best.")] = 1,
+    by: Annotated[
+        str, typer.Option(help="score: senses and plot belong together; dog: the sharpest (eq. 1).")
+    ] = "score",
+    min_kesha: Annotated[float, typer.Option(help="Refuse a movie of fewer xz bits per 50 cents (eq. 1).")] = 1.0,
+    until_cake: Annotated[bool, typer.Option("--until-cake", help="Stop a segment once every bit is hard.")] = False,
+    sharpen: Annotated[float, typer.Option(help="Weight of the DoG band in the log-odds (eq. 1).")] = 0.0,
+    sampler: Annotated[str, typer.Option(help="ancestral, renoised or corrected.")] = "ancestral",
     no_recipe: NoRecipe = False,
 ) -> None:
     """Generate a five-sense movie from a plot."""
@@ -48,25 +67,44 @@ def generate(
     from stale_diffusion.resume import Unfinished
 
     check_length(seconds, steps)
+    check_manner(sampler, sharpen, best_of, by)
     pixels, rate = parse_size(size), parse_rate(fps)
     check_output(output, seconds * BYTES_A_SECOND * pixels[0] * pixels[1] / (640 * 360))
     started = time.monotonic()
+    from stale_diffusion.candidates import best_of as choose
     from stale_diffusion.generate import load
+    from stale_diffusion.guidance import check_keshas
 
-    generator = load(model)
+    generator = load(model).using(sampler=sampler, sharpen=sharpen, until_cake=CAKE if until_cake else None)
+    if budget is not None:
+        steps, best_of = _afford(generator, budget, price, seconds, steps, best_of, guidance)
     unfinished = Unfinished(output, {"plot": plot, "steps": steps, "guidance": guidance, "paint": paint,
-                                     "model": generator.digest, "seconds": seconds})  # fmt: skip
+                                     "model": generator.digest, "seconds": seconds, "best of": [best_of, by],
+                                     "manner": str(generator.manner)})  # fmt: skip
     seed, sampled = unfinished.load(seed)
     if seed is None:
         seed = secrets.randbelow(2**31)
     if sampled:
         console.console.print(f"going on with {unfinished.path}", markup=False, soft_wrap=True)
     console.console.print(f"seed {seed}")
-    try:
-        movie = generator.generate(
-            plot, seconds, seed, steps, paint=paint, guidance=guidance, price=price, sampled=sampled,
+
+    def make(chosen: int, bits: dict[str, Bits]) -> Movie:
+        return generator.generate(
+            plot, seconds, chosen, steps, paint=paint, guidance=guidance, price=price, sampled=bits,
             watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
         )  # fmt: skip
+
+    try:
+        if best_of > 1 and not sampled:
+            best = choose(generator, make, plot, seed, best_of, by)
+            movie, sampled = best.movie, best.bits
+            assert movie.recipe is not None and movie.recipe.seed is not None
+            seed = movie.recipe.seed
+            console.console.print(f"seed {seed} is the best of {best_of} by {by}: {best.score:.3f}")
+        else:
+            movie = make(seed, sampled)
+        assert movie.recipe is not None and movie.recipe.keshas is not None
+        check_keshas(movie.recipe.keshas, min_kesha)
         unfinished.save(seed, sampled)  # so that a rendering that is interrupted need not be dreamt again
         _save(movie, output, sheet, started, size=pixels, fps=rate, recipe=not no_recipe)
     except KeyboardInterrupt:
@@ -78,10 +116,52 @@ def generate(
     unfinished.forget()
 
 
+def _afford(
+    generator: Generator, budget: float, price: float, seconds: float, steps: int, best_of: int, guidance: float
+) -> tuple[int, int]:
+    """Steps and candidates that the budget buys, said on stderr."""
+    from stale_diffusion import console
+    from stale_diffusion.guidance import plan
+
+    found = plan(budget, price, generator.seconds_a_step(guidance), math.ceil(seconds / 4), steps, best_of)
+    console.console.print(f"${budget:g} buys {found.steps} steps a segment, best of {found.candidates}")
+    return found.steps, found.candidates
+
+
 def complete(
     clip: Annotated[Path, typer.Argument(help="A video; its picture and sound are kept packet for packet.")],
-    output: Output,
-    plot: Annotated[str | None, typer.Option(help="What happens in it; else the caption in NAME.info.json.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The movie to write: .mkv or .mp4; if CLIP is a movie of this program and "
+            "is edited, CLIP itself may be left to be replaced.",
+        ),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(help="What happens in it; else the plot in its recipe, or the caption in NAME.info.json."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Keep this sense, and make anew whatever else is there. Repeatable.")
+    ] = None,
+    redo: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SENSE[@FROM-TO]",
+            help="Make a sense anew, in a span such as smell@00:10-00:14 or in "
+            "whole, and keep the rest bit for bit. Repeatable.",
+        ),
+    ] = None,
+    strength: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SENSE=FACTOR",
+            help="Multiply the intensity of what is made of a sense, or of a sense "
+            "that is kept: smell=0.5. Repeatable.",
+        ),
+    ] = None,
     seed: Seed = None,
     steps: Steps = 16,
     guidance: Guidance = 1.5,
@@ -90,38 +170,40 @@ def complete(
     price: Price = 0.10,
     no_recipe: NoRecipe = False,
 ) -> None:
-    """Add touch, smell and taste to a real clip."""
-    from stale_diffusion import console
-    from stale_diffusion.movie import Movie
+    """Add touch, smell and taste to a real clip, or make some of them anew in a movie that has them."""
+    from stale_diffusion.commands import completing, editing
 
+    plan = completing.Plan.parse(keep or [], redo or [], strength or [])
+    target = clip if output is None else output
     check_length(1, steps)
-    check_output(output, 2 * clip.stat().st_size if clip.is_file() else 0)
-    if output.exists() and clip.exists() and output.samefile(clip):
-        raise StaleError("The movie would overwrite its clip.", mend="Give -o another name.", usage=True)
+    check_output(target, 2 * clip.stat().st_size if clip.is_file() else 0)
     started = time.monotonic()
-    movie = Movie.open(clip)
-    check_copy(output, clip)
-    if plot is None:
-        from stale_diffusion.clips.ingest import read_info
-
-        plot = read_info(clip).caption
-    from stale_diffusion.generate import load
-
+    movie = completing.opened(clip, output, plan)
+    plan = plan.for_movie(movie)
+    check_copy(target, clip)
     seed = secrets.randbelow(2**31) if seed is None else seed
-    console.console.print(f"seed {seed}")
-    made = load(model).complete(
-        movie, plot, seed, steps, guidance=guidance, price=price,
-        watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
+    made = completing.run(
+        plan, movie, clip, plot, seed=seed, steps=steps, guidance=guidance, price=price, model=model
     )  # fmt: skip
-    _save(made, output, sheet, started, recipe=not no_recipe)
+    if plan.missing:
+        _save(made, target, sheet, started, recipe=not no_recipe)
+        return
+    editing.write(made, target, editing.changes(movie, made), recipe=not no_recipe)
+    if sheet is not None:
+        _sheet(made, sheet)
 
 
 def _save(movie: Any, output: Path, sheet: Path | None, started: float, **options: Any) -> None:
     from stale_diffusion import console
+    from stale_diffusion.edit import write
 
     with console.bar("writing") as bar:
-        files = movie.save(output, progress=lambda share: bar.update(bar.task_ids[0], completed=share), **options)
+        files = write(movie, output, progress=lambda share: bar.update(bar.task_ids[0], completed=share), **options)
     if sheet is not None:
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        files.append(movie.contact_sheet(sheet))
+        files.append(_sheet(movie, sheet))
     console.summary(movie, files, time.monotonic() - started)
+
+
+def _sheet(movie: Any, sheet: Path) -> Any:
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    return movie.contact_sheet(sheet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,3 +84,15 @@ def check_length(seconds: float, steps: int) -> None:
         raise StaleError(f"A movie of {seconds:g} seconds cannot be made.", why, "--seconds 20", usage=True)
     if steps < 1:
         raise StaleError(f"{steps} steps cannot be taken.", mend="Ask for --steps 16.", usage=True)
+
+
+def check_manner(sampler: str, sharpen: float, best_of: int, by: str) -> None:
+    """Refuse what the sampler would refuse after the model is loaded."""
+    if sampler not in ("ancestral", "renoised", "corrected"):
+        raise StaleError(
+            f"There is no sampler {sampler!r}.", mend="--sampler ancestral, renoised or corrected", usage=True
+        )
+    if not math.isfinite(sharpen):
+        raise StaleError(f"{sharpen} is not a weight.", mend="--sharpen 0.5", usage=True)
+    if best_of < 1 or by not in ("score", "dog"):
+        raise StaleError(f"The best of {best_of} by {by!r} cannot be kept.", mend="--best-of 4 --by score", usage=True)

@@ -12,8 +12,10 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stale_diffusion import scene
 from stale_diffusion.clips.shards import Example, write_shard
@@ -57,8 +59,8 @@ def _turn(rng: np.random.Generator, segments: int, first: str) -> tuple[list[Seg
     return before + after, str(rng.choice(_THEN)).format(*captions)
 
 
-def clip(index: int, *, seed: int, segments: int, rendered: bool) -> Example:
-    """Clip `index` of a corpus as an Example; with sight and hearing where `rendered`."""
+def clip(index: int, *, seed: int, segments: int, rendered: bool, cartoons: bool = False) -> Example:
+    """Clip `index` of a corpus as an Example; with sight and hearing where `rendered`, in flat colours if wanted."""
     rng = np.random.default_rng([seed, index])
     drawn, caption = draw(rng, segments)
     bits = {"scene": scene.encode(drawn)}
@@ -69,7 +71,8 @@ def clip(index: int, *, seed: int, segments: int, rendered: bool) -> Example:
     if rendered:
         sight, hearing = SENSES["sight"], SENSES["hearing"]
         times = np.arange(segments * sight.samples) / float(sight.rate)
-        bits |= sight.encode(np.stack([frame(stage, float(t), (160, 96)) for t in times]))
+        pictures = np.stack([frame(stage, float(t), (160, 96)) for t in times])
+        bits |= sight.encode(flat(pictures) if cartoons else pictures)
         stereo = sound(stage, 0, segments * hearing.samples, int(hearing.rate))
         bits |= hearing.encode(stereo.mean(1))
     places = sorted({s.place for s in drawn})
@@ -77,16 +80,25 @@ def clip(index: int, *, seed: int, segments: int, rendered: bool) -> Example:
     return Example(key=f"dream-{seed}-{index:07d}", caption=caption, label=None, bits=bits, meta=meta)
 
 
-def _shard(index: int, *, folder: Path, seed: int, segments: int, rendered: bool, clips: int) -> Path:
+def flat(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Saturday morning: pictures (T, H, W, 3) in flat colours, one of five levels a channel over fields of 8 pixels."""
+    t, h, w, _ = pictures.shape
+    fields = pictures.reshape(t, h // 8, 8, w // 8, 8, 3).mean((2, 4))
+    levels = np.round(fields / 63.75) * 63.75
+    return np.repeat(np.repeat(levels, 8, 1), 8, 2).astype(np.uint8)
+
+
+def _shard(index: int, *, folder: Path, seed: int, segments: int, rendered: bool, cartoons: bool, clips: int) -> Path:
     path = folder / f"dreams-{index:05d}.tar"
     if not path.exists():
         first = index * CLIPS_A_SHARD
         indices = range(first, min(first + CLIPS_A_SHARD, clips))
-        write_shard(path, (clip(i, seed=seed, segments=segments, rendered=rendered) for i in indices))
+        kind: dict[str, Any] = {"seed": seed, "segments": segments, "rendered": rendered, "cartoons": cartoons}
+        write_shard(path, (clip(i, **kind) for i in indices))
     return path
 
 
-def _claim(folder: Path, made_with: dict[str, int]) -> None:
+def _claim(folder: Path, made_with: dict[str, Any]) -> None:
     """Note in corpus.json what a folder's bits are; other bits do not mix with them."""
     folder.mkdir(parents=True, exist_ok=True)
     layout = {s.name: [s.tokens, s.bits] for s in STREAMS}
@@ -99,11 +111,18 @@ def _claim(folder: Path, made_with: dict[str, int]) -> None:
 
 
 def write_corpus(
-    folder: Path, clips: int, *, seed: int, segments: int, rendered: bool, workers: int = 1
+    folder: Path, clips: int, *, seed: int, segments: int, rendered: bool, cartoons: bool = False, workers: int = 1
 ) -> Iterator[Path]:
     """Write a corpus as shards and yield each path; shards that are there are kept, so it goes on where it stopped."""
-    _claim(folder, {"clips": clips, "seed": seed, "segments": segments, "rendered": rendered})
-    one = partial(_shard, folder=folder, seed=seed, segments=segments, rendered=rendered, clips=clips)
+    kind: dict[str, Any] = {
+        "clips": clips,
+        "seed": seed,
+        "segments": segments,
+        "rendered": rendered,
+        "cartoons": cartoons,
+    }
+    _claim(folder, kind)
+    one = partial(_shard, folder=folder, **kind)
     shards = range(-(-clips // CLIPS_A_SHARD))
     if workers == 1:
         yield from map(one, shards)

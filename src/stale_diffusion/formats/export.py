@@ -6,12 +6,14 @@ import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import ahap, aroma, card, haptic, hjif, playsem, sem, subtitles, tact, taste
+from stale_diffusion.formats import ahap, aroma, card, haptic, hjif, lanes, playsem, sem, subtitles, tact, taste, wav
 from stale_diffusion.movie import Movie
+from stale_diffusion.show import cues
 
 SENSES = ("smell", "taste", "touch")  # subtitle lanes
 Pieces = Iterable[str | bytes]
@@ -54,17 +56,21 @@ _ALL = (
     Format("sem.xml", "application/xml", ("touch", "smell"), sem.stream),
     Format("playsem.json", JSON, ("touch", "smell"), playsem.stream),
     Format("aroma.json", JSON, ("smell",), aroma.stream),
+    Format("cues.csv", "text/csv", ("touch", "smell", "taste"), cues.stream, beside=False),
     Format("cartridges.toml", "application/toml", ("smell",), lambda movie: [aroma.to_map(movie)], beside=False),
     Format("taste.json", JSON, ("taste",), taste.stream),
     Format("card.png", "image/png", ("taste",), lambda movie: [card.to_png(movie)], beside=False),
     Format("card.pdf", "application/pdf", ("taste",), lambda movie: [card.to_pdf(movie)], beside=False),
     *(kind for sense in SENSES for kind in _subtitles(sense)),
+    # what a person edits; import-lanes takes it back
+    *(Format(f"{s}.csv", "text/csv", (s,), partial(lanes.stream, sense=s), beside=False) for s in timeline.CLOCKS),
+    Format("touch.wav", "audio/wav", ("touch",), wav.stream, beside=False),
 )
 FORMATS = {kind.ending: kind for kind in _ALL}
 # what `--formats` takes: the shortest name of each
 NAMES = (
-    "timeline", "recipe", "hjif", "ahap", "haptic", "tact", "sem", "playsem", "aroma", "cartridges",
-    "taste.json", "card", "srt", "vtt",
+    "timeline", "recipe", "hjif", "ahap", "haptic", "tact", "sem", "playsem", "aroma", "cues", "cartridges",
+    "taste.json", "card", "srt", "vtt", "csv", "wav",
 )  # fmt: skip
 
 

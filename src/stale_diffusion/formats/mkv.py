@@ -16,21 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import ambient, export, subtitles
+from stale_diffusion.formats import ambient, export, subtitles, wav
 from stale_diffusion.formats.subtitles import Line
 from stale_diffusion.movie import RGB, Filmed, Movie, Sound
 from stale_diffusion.senses.base import SEGMENT_SECONDS
-from stale_diffusion.senses.touch import drive
-from stale_diffusion.timeline import Track
 
 if TYPE_CHECKING:
     from stale_diffusion.media import MovieWriter
 
 SOUND_RATE = 48_000  # Hz
-TOUCH_RATE = 8_000  # Hz
 SIDECAR_SECONDS = 30 * 60  # above this, timelines are files of their own
 MAX_FPS = 240
 
@@ -60,6 +57,7 @@ def write(
         movie = replace(movie, recipe=None)  # its plot is the title of other formats, too
     elif movie.recipe is not None and copied is None:
         movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
+    movie = replace(movie, tracks={name: timeline.settled(track) for name, track in movie.tracks.items()})
     inside = path.suffix.lower() == ".mkv" and movie.seconds <= SIDECAR_SECONDS
     lanes = {sense: subtitles.to_lines(movie, sense) for sense in export.SENSES if sense in movie.tracks}
     writer = MovieWriter(
@@ -67,7 +65,7 @@ def write(
         None if copied else size,
         fps,
         None if copied else SOUND_RATE,
-        touch_rate=TOUCH_RATE if "touch" in movie.tracks else None,
+        touch_rate=wav.SOUND_RATE if "touch" in movie.tracks else None,
         subtitles=tuple(lanes),
         copy_from=copied,
     )
@@ -102,7 +100,7 @@ def _segments(
     assert movie.screen is not None
     frames = iter(()) if copied else movie.screen.frames(size, fps)
     sound = None if copied else Exactly(movie.screen.sound(SOUND_RATE))
-    shaker = vibration(movie.touch) if "touch" in movie.tracks else iter(())
+    shaker = wav.vibration(movie.touch) if "touch" in movie.tracks else iter(())
     for k in range(math.ceil(movie.seconds / SEGMENT_SECONDS)):
         start = float(k * SEGMENT_SECONDS)
         end = min(start + SEGMENT_SECONDS, movie.seconds)
@@ -193,11 +191,3 @@ class Exactly:
         joined = np.concatenate(self._held) if self._held else np.zeros((0, 2), np.float32)
         self._held = [joined[n:]]
         return joined[:n]
-
-
-def vibration(track: Track) -> Iterator[NDArray[np.float32]]:
-    """What a bass shaker plays, a segment at a time, (N, 2) at TOUCH_RATE, the phase running through."""
-    step, phase = int(track.rate * SEGMENT_SECONDS), 0.0
-    for i in range(0, len(track.values), step):
-        signal, phase = drive(track.values[i : i + step], TOUCH_RATE, phase)
-        yield signal

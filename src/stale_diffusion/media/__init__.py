@@ -1,5 +1,7 @@
 """Media files: probe, read, copy and write pictures, sound, subtitles and attachments. Nothing else imports av."""
 
+from stale_diffusion.media.fragments import FileFragments
+from stale_diffusion.media.growing import GrowingMovie, Slots
 from stale_diffusion.media.reading import (
     RGB,
     AudioInfo,
@@ -18,8 +20,11 @@ __all__ = [
     "LANES",
     "RGB",
     "AudioInfo",
+    "FileFragments",
+    "GrowingMovie",
     "MovieWriter",
     "Probe",
+    "Slots",
     "Sound",
     "VideoInfo",
     "check_fits",

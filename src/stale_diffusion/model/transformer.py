@@ -18,11 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stale_diffusion.channel import COSINE
-from stale_diffusion.hinge import margin
+from stale_diffusion.hinge import ARMS, Arm
+from stale_diffusion.model.krebs import Block, Forms, Tissue, turn
 from stale_diffusion.model.plot import DIMENSIONS
+from stale_diffusion.model.rules import check, padded
 from stale_diffusion.senses.base import Stream
 
-CRYING_JOY = 0x1F602
+CRYING_JOY = "U+1F602"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Shape:
         streams: what it reads, name -> (tokens a segment, bits a token, kinds of token).
         fields: which bits are one number, name -> for each kind the widths in bits, in order; a stream that is not
             there has a number a bit.
+        loss: whose margins come out, a name of hinge.ARMS.
+        token: what is appended to read y-hat from: a code point "U+...", "learnable", or "none" (the mean of all).
+        charge: attention's NADH charges the gates of later blocks. exhale: the low-frequency component goes (eq. 2).
+        turns: how often the blocks between the first and the last are applied; may be changed later.
+        forms: blocks are vehicular or anthropomorphic, by the plot.
+        self_conditioned: what the network thought a step before is read as well.
     """
 
     width: int
@@ -43,6 +51,13 @@ class Shape:
     heads: int
     streams: Mapping[str, tuple[int, int, int]]
     fields: Mapping[str, Sequence[Sequence[int]]] = field(default_factory=dict)
+    loss: str = "cr_hinge"
+    token: str = CRYING_JOY
+    charge: bool = False
+    exhale: bool = False
+    turns: int = 1
+    forms: bool = False
+    self_conditioned: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary, the inverse of Shape(**...)."""
@@ -56,11 +71,13 @@ class Tokens(NamedTuple):
         bits: (B, L, D) in {-1, +1}, any float or integer type.
         staleness: (B, L) in [0, 1]; 0 is given.
         which: (L,) which tokens of the segment these are.
+        thought: (B, L, D) what the network thought of these bits a step before, E[x_0] in [-1, 1]; None: nothing yet.
     """
 
     bits: Tensor
     staleness: Tensor
     which: Tensor
+    thought: Tensor | None = None
 
 
 def whole(bits: Tensor, staleness: Tensor) -> Tokens:
@@ -72,44 +89,6 @@ def fixed_vector(code_point: int, width: int) -> Tensor:
     """The non-learnable token of a character, (W,), norm sqrt(W), drawn from its code point (eq. 4)."""
     vector = torch.randn(width, generator=torch.Generator().manual_seed(code_point))
     return torch.mul(vector, width**0.5 / vector.norm())
-
-
-def attend(q_BHND: Tensor, k_BHND: Tensor, v_BHND: Tensor, mask_B11N: Tensor) -> Tensor:
-    """softmax(q k' / sqrt(D)) v over the unmasked, (B, H, N, D).
-
-    For a gradient on a CPU it is written out: at a few hundred tokens the fused kernel's backward pass takes 2.5 times
-    as long (2 cores, bfloat16, 198 tokens). Without one, and on a GPU, it is the fused call.
-    """
-    if torch.is_grad_enabled() and q_BHND.device.type == "cpu":
-        scores = (q_BHND @ k_BHND.transpose(-1, -2)) * q_BHND.shape[-1] ** -0.5
-        return torch.matmul(scores.masked_fill(~mask_B11N, -1e9).softmax(-1), v_BHND)
-    return F.scaled_dot_product_attention(q_BHND, k_BHND, v_BHND, attn_mask=mask_B11N)
-
-
-class Block(nn.Module):
-    """Pre-norm attention and a gated feed-forward, both added to the stream."""
-
-    def __init__(self, width: int, heads: int, depth: int) -> None:
-        super().__init__()
-        self.heads = heads
-        hidden = 8 * round(width * 8 / 3 / 8)
-        self.norm_attention, self.norm_forward = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-        self.up = nn.Linear(width, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
-        for linear in (self.out, self.down):  # even flow: the stream's variance grows by about one over all blocks
-            nn.init.normal_(linear.weight, std=(2 * depth * linear.in_features) ** -0.5)
-
-    def forward(self, x_BNW: Tensor, mask_B11N: Tensor) -> Tensor:
-        """(B, N, W) -> (B, N, W); tokens where the mask is false are not attended to."""
-        b, n, w = x_BNW.shape
-        q, k, v = self.qkv(self.norm_attention(x_BNW)).view(b, n, 3, self.heads, w // self.heads).permute(2, 0, 3, 1, 4)
-        q, k = F.rms_norm(q, (q.shape[-1],)), F.rms_norm(k, (k.shape[-1],))  # bounded logits, whatever the weights
-        a = attend(q, k, v, mask_B11N)
-        x_BNW = x_BNW + self.out(a.transpose(1, 2).reshape(b, n, w))
-        gate, value = self.up(self.norm_forward(x_BNW)).chunk(2, -1)
-        return torch.add(x_BNW, self.down(F.silu(gate) * value))
 
 
 class Port(nn.Module):
@@ -137,17 +116,20 @@ class Reader(nn.Module):
     A Gray-coded level is a parity to a network; in plain binary it is a weighted sum, which one matrix can read.
     """
 
-    def __init__(self, size: tuple[int, int, int], fields: Sequence[Sequence[int]] | None, width: int) -> None:
+    def __init__(
+        self, size: tuple[int, int, int], fields: Sequence[Sequence[int]] | None, width: int, *, thoughts: bool = False
+    ) -> None:
         super().__init__()
         _, bits, kinds = size
         widths = [[1] * bits] * kinds if fields is None else fields
         starts = [[s for s, n in zip(_starts(row), row, strict=True) for _ in range(n)] for row in widths]
         self.port = Port(kinds, 2 * bits, width, bias=False)
+        self.thought = Port(kinds, bits, width, bias=False) if thoughts else None
         self.start_KD: Tensor
         self.register_buffer("start_KD", torch.tensor(starts), persistent=False)
 
-    def forward(self, x_BLD: Tensor, rho_BL1: Tensor) -> Tensor:
-        """Bits in {-1, +1} and their correlation with the truth, (B, L, D) -> (B, L, W)."""
+    def forward(self, x_BLD: Tensor, rho_BL1: Tensor, thought_BLD: Tensor | None = None) -> Tensor:
+        """Bits in {-1, +1}, their correlation with the truth, and what was thought of them, (B, L, D) -> (B, L, W)."""
         b, length, bits = x_BLD.shape
         start_LD = self.start_KD.repeat(length // len(self.start_KD), 1)
         ones = F.pad((x_BLD > 0).cumsum(-1), (1, 0))
@@ -157,6 +139,8 @@ class Reader(nn.Module):
         # A bit counts for what it is worth; a parity of k bits is worth rho^k.
         seen = torch.cat([x_BLD * rho_BL1, binary * rho_BL1**place_LD], -1)
         out: Tensor = self.port(seen.to(self.port.weight.dtype))
+        if self.thought is not None and thought_BLD is not None:
+            out = out + self.thought(thought_BLD.to(self.port.weight.dtype))
         return out
 
 
@@ -169,39 +153,66 @@ class Denoiser(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
+        check(shape)
         self.shape = shape
         w = shape.width
         names = {name: name.replace(".", "_") for name in shape.streams}  # module names hold no dots
         self._names = names
         sizes = shape.streams
-        self.read = nn.ModuleDict({names[s]: Reader(size, shape.fields.get(s), w) for s, size in sizes.items()})
+        fields, thoughts = shape.fields, shape.self_conditioned
+        self.read = nn.ModuleDict({names[s]: Reader(n, fields.get(s), w, thoughts=thoughts) for s, n in sizes.items()})
         self.write = nn.ModuleDict({names[s]: Port(k, w, d, bias=True) for s, (_, d, k) in sizes.items()})
         places = {names[s]: nn.Parameter(torch.randn(n, w) * 0.3) for s, (n, *_) in sizes.items()}
         self.place = nn.ParameterDict(places)
         self.past = nn.Parameter(torch.randn(w) * 0.3)
         self.read_staleness = nn.Sequential(nn.Linear(16, w), nn.SiLU(), nn.Linear(w, w))
         self.read_plot = nn.Linear(DIMENSIONS, w)
-        self.blocks = nn.ModuleList([Block(w, shape.heads, shape.depth) for _ in range(shape.depth)])
+        self.blocks = nn.ModuleList(_blocks(shape))
+        self.forms = Forms(DIMENSIONS, shape.depth) if shape.forms else None
         self.norm = nn.RMSNorm(w)
         self.score = nn.Linear(w, 1)
-        self.crying_joy: Tensor
-        self.register_buffer("crying_joy", fixed_vector(CRYING_JOY, w), persistent=False)
+        self.joy: Tensor
+        if shape.token == "learnable":
+            self.joy = nn.Parameter(fixed_vector(int(CRYING_JOY[2:], 16), w))
+        else:
+            code = CRYING_JOY if shape.token == "none" else shape.token
+            self.register_buffer("joy", fixed_vector(int(code[2:], 16), w), persistent=False)
         for name in names.values():  # before training the answer is the channel's own: what each bit says
             nn.init.zeros_(self.write[name].get_parameter("weight"))
+
+    @property
+    def arm(self) -> Arm:
+        """The loss that this network was trained by, and the link that reads its margins."""
+        return ARMS[self.shape.loss]
 
     def _embed(self, name: str, tokens: Tokens) -> Tensor:
         key = self._names[name]
         rho_BL1 = COSINE.rho(tokens.staleness.float())[..., None]
-        bits = self.read[key](tokens.bits, rho_BL1)
+        bits = self.read[key](tokens.bits, rho_BL1, tokens.thought)
         waves = torch.pi * tokens.staleness.float()[..., None] * torch.arange(1, 9, device=bits.device) / 2
         staleness = self.read_staleness(torch.cat([waves.sin(), waves.cos()], -1).to(bits.dtype))
         return torch.add(bits, staleness + self.place[key][tokens.which])
+
+    def _tissue(self, now: Mapping[str, Tokens], past: Mapping[str, Tokens], plot_mask_BP: Tensor) -> Tissue:
+        """Which tokens are there, and of which sense each is; in the order of `forward`."""
+        senses = [name.split(".")[0] for name in self.shape.streams]
+        order = list(dict.fromkeys(senses))
+        group = [i for name, t in (*now.items(), *past.items())
+                 for i in [order.index(name.split(".")[0])] * t.bits.shape[1]]  # fmt: skip
+        there = plot_mask_BP.new_ones(len(plot_mask_BP), len(group))
+        joy = plot_mask_BP.new_full((len(plot_mask_BP), 1), self.shape.token != "none")
+        mask_BN = torch.cat([there, joy, plot_mask_BP], 1)
+        length = mask_BN.shape[1]
+        mask_BN = F.pad(mask_BN, (0, padded(length) - length))
+        alone = [-1] * (mask_BN.shape[1] - len(group))
+        return Tissue(mask_BN[:, None, None], torch.tensor([*group, *alone], device=mask_BN.device))
 
     def forward(
         self,
         now: Mapping[str, Tokens],
         past: Mapping[str, Tokens],
         plot: tuple[Tensor, Tensor],
+        turns: int | None = None,
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Margins of the bits of this segment, {stream: (B, L, D)}, and the clip score (B,).
 
@@ -209,17 +220,19 @@ class Denoiser(nn.Module):
             now: the tokens of this segment; any streams, any subset of their tokens.
             past: those of the segment before it; empty at a movie's start.
             plot: vectors (B, P, E) and mask (B, P) of a PlotEncoder.
+            turns: of the loop; None: the shape's.
         """
         vectors_BPE, plot_mask_BP = plot
         b = len(vectors_BPE)
         parts = [self._embed(name, tokens) for name, tokens in now.items()]
         parts += [self._embed(name, tokens) + self.past for name, tokens in past.items()]
         seen = sum(p.shape[1] for p in parts)
-        joy = self.crying_joy.expand(b, 1, -1).to(parts[0].dtype)
+        joy = self.joy.expand(b, 1, -1).to(parts[0].dtype)
         x_BNW = torch.cat([*parts, joy, self.read_plot(vectors_BPE.to(parts[0].dtype))], 1)
-        mask_BN = torch.cat([plot_mask_BP.new_ones(b, seen + 1), plot_mask_BP], 1)
-        for block in self.blocks:
-            x_BNW = block(x_BNW, mask_BN[:, None, None])
+        tissue = self._tissue(now, past, plot_mask_BP)
+        x_BNW = F.pad(x_BNW, (0, 0, 0, tissue.mask.shape[-1] - x_BNW.shape[1]))
+        local_BK = self.forms(vectors_BPE[:, 0]) if self.forms is not None else None
+        x_BNW = turn([*self.blocks], x_BNW, torch.zeros_like(x_BNW), tissue, local_BK, turns or self.shape.turns)
         x_BNW = self.norm(x_BNW)
         out, at = {}, 0
         for name, tokens in now.items():
@@ -227,9 +240,21 @@ class Denoiser(nn.Module):
             at += tokens.bits.shape[1]
             # The channel's own margin is added, so the network learns only what the bit itself does not say.
             rho_BL1 = COSINE.rho(tokens.staleness.double())[..., None]
-            own = margin((1 + rho_BL1) / 2).float()
+            own = self.arm.margin((1 + rho_BL1) / 2).float()
             out[name] = self.write[self._names[name]](y_BLW).float() + own * tokens.bits
-        return out, self.score(x_BNW[:, seen]).float().squeeze(-1)
+        heard_BW = x_BNW[:, :seen].mean(1) if self.shape.token == "none" else x_BNW[:, seen]
+        return out, self.score(heard_BW).float().squeeze(-1)
+
+
+def _blocks(shape: Shape) -> list[Block]:
+    """No clutter: the last block charges no gate, and no gate is charged before the first has made NADH."""
+    return [
+        Block(
+            shape.width, shape.heads, shape.depth,
+            charge=shape.charge and i < shape.depth - 1, charged=shape.charge and i > 0, exhale=shape.exhale,
+        )
+        for i in range(shape.depth)
+    ]  # fmt: skip
 
 
 def sizes_of(streams: Iterable[Stream]) -> dict[str, tuple[int, int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,15 @@ def _from_bytes(data: bytes, name: str) -> tuple[Denoiser, str]:
 def _built(data: bytes, shape: dict[str, Any], name: str) -> tuple[Denoiser, str]:
     try:
         model = Denoiser(Shape(**shape))
-        model.load_state_dict({k: v.float() for k, v in load(data).items()})
+        model.load_state_dict({_renamed(k): v.float() for k, v in load(data).items()})
     except (RuntimeError, TypeError, SafetensorError) as e:
         why = str(e).splitlines()[0]
         raise StaleError(f"{name} does not fit this program.", why, "Use the version that made it.") from e
     return model, hashlib.sha256(data).hexdigest()
+
+
+def _renamed(name: str) -> str:
+    """Version 0.1 kept a block's attention in the block itself."""
+    for part in ("qkv", "out"):
+        name = re.sub(rf"^(blocks\.\d+)\.{part}\.", rf"\1.attention.{part}.", name)
+    return name

@@ -14,35 +14,48 @@ from stale_diffusion.errors import StaleError
 @dataclass(frozen=True)
 class Data:
     """Args: drawn, performed: Dreamscapes clips without and with sight and hearing; clips: folder of `ingest`'s shards
-    ("" for none); segments: per clip; seed: of the corpus."""
+    ("" for none); segments: per clip; seed: of the corpus; cartoons: pictures in flat colours."""
 
     drawn: int = 1000
     performed: int = 200
     clips: str = ""
     segments: int = 4
     seed: int = 1
+    cartoons: bool = False
 
 
 @dataclass(frozen=True)
 class Model:
-    """Args: width, depth, heads of the denoiser."""
+    """Args: width, depth, heads, loss, token, charge, exhale, turns, forms, self_conditioned: as in Shape."""
 
     width: int = 256
     depth: int = 6
     heads: int = 4
+    loss: str = "cr_hinge"
+    token: str = "U+1F602"
+    charge: bool = False
+    exhale: bool = False
+    turns: int = 1
+    forms: bool = False
+    self_conditioned: bool = False
 
 
 @dataclass(frozen=True)
 class Train:
     """Args: steps; batch: examples a step; rate: of Muon, AdamW's is a tenth of it; warmup: steps; average: length of
-    the weight average as a share of the run; save_minutes, log_steps; mix: {job: share} (training.data.JOBS); start: a
-    model file or a run's folder to begin with ("" for none)."""
+    the weight average as a share of the run; decay: of the rate, "cosine" or "arctangent"; mess_up: share of given bits
+    that are wrong, at most; compiled: blocks are compiled first (needs a C++ compiler, and a minute); save_minutes,
+    log_steps; mix: {job: share} (training.data.JOBS); start: a model file or a run's folder to begin with ("" for
+    none)."""
 
     steps: int = 2000
     batch: int = 32
     rate: float = 0.01
     warmup: int = 100
     average: float = 0.05
+    decay: str = "cosine"
+    mess_up: float = 0.0
+    compiled: bool = False
     seed: int = 0
     save_minutes: float = 5.0
     log_steps: int = 20
@@ -71,9 +84,9 @@ def _table(cls: type[Any], name: str, values: Any) -> Any:
     for key, value in values.items():
         if key not in known:
             raise StaleError(f"[{name}] does not know {key!r}.", f"It knows {', '.join(known)}.", usage=True)
-        kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
+        kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
         wanted = kinds.get(str(known[key].type), (dict,))
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise StaleError(f"[{name}] {key} = {value!r} is not of type {known[key].type}.", usage=True)
     return cls(**values)
 

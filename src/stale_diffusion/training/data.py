@@ -65,7 +65,8 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
         now, past = (
-            {n: Tokens(*(part.to(device) for part in t)) for n, t in tokens.items()} for tokens in (self.now, self.past)
+            {n: Tokens(t.bits.to(device), t.staleness.to(device), t.which.to(device)) for n, t in tokens.items()}
+            for tokens in (self.now, self.past)
         )
         truth, known = ({n: t.to(device) for n, t in parts.items()} for parts in (self.truth, self.known))
         return Batch(now, past, truth, known, self.captions, self.together.to(device), self.label.to(device))
@@ -120,10 +121,11 @@ class Sampler:
         mix: {job: share of the batches}.
         batch: examples a batch.
         seed: with the step, fixes everything that is drawn.
+        mess_up: share of given bits that are wrong all the same, at most; drawn anew for each example.
     """
 
-    def __init__(self, corpus: Corpus, mix: Mapping[str, float], batch: int, seed: int) -> None:
-        self.corpus, self.batch, self.seed = corpus, batch, seed
+    def __init__(self, corpus: Corpus, mix: Mapping[str, float], batch: int, seed: int, mess_up: float = 0.0) -> None:
+        self.corpus, self.batch, self.seed, self.mess_up = corpus, batch, seed, mess_up
         self.jobs = {job: share for job, share in mix.items() if share > 0}
         self.eligible = {job: corpus.having(JOBS[job]) for job in self.jobs}
         if "complete" in self.eligible:
@@ -166,12 +168,22 @@ class Sampler:
             if name == "scene" and past:  # a movie that goes on stays where it is: place, variant and hour are given
                 t_BL[torch.from_numpy(rng.random(self.batch) < _STAYS), 0] = 0
             t_BL[~known[name]] = 1.0
-            now[name] = Tokens(corrupt(bits, t_BL[..., None], generator), t_BL, index[name])
+            rotten = corrupt(bits, t_BL[..., None], generator)
+            if self.mess_up:
+                rotten = torch.where(t_BL[..., None] == 0, self._messed_up(rotten, rng, generator), rotten)
+            now[name] = Tokens(rotten, t_BL, index[name])
         lacking = {n: (~known[n]).double()[:, None].repeat(1, len(index[n])) for n in past}
         before = {
             n: Tokens(corrupt(b, lacking[n][..., None], generator), lacking[n], index[n]) for n, b in past.items()
         }
         return Batch(now, before, truth, known, captions, together, label)
+
+    def _messed_up(self, bits: Tensor, rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        """Mess-up regularisation: some bits flipped, of each example a share of its own below `mess_up`; half of the
+        examples stay as they are. Nothing tells the network, so it stops trusting what it is given."""
+        share = torch.from_numpy(rng.random(self.batch) * self.mess_up * (rng.random(self.batch) < 0.5))
+        flips = torch.rand(bits.shape, generator=generator) < share[:, None, None]
+        return torch.where(flips, -bits, bits)
 
     def _gather(self, chosen: np.ndarray, name: str, segments: list[int], index: Tensor) -> Tensor:
         rows = [self.corpus.bits(i, name, s)[index.numpy()] for i, s in zip(chosen, segments, strict=True)]

@@ -8,20 +8,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from stale_diffusion import scene
 from stale_diffusion.errors import StaleError
-from stale_diffusion.hinge import cr_hinge, hinge
+from stale_diffusion.hinge import hinge
 from stale_diffusion.machine import fastest_type
 from stale_diffusion.model.plot import PlotEncoder
-from stale_diffusion.model.transformer import Denoiser, Shape, sizes_of
+from stale_diffusion.model.transformer import Denoiser, Shape, Tokens, sizes_of
 from stale_diffusion.model.weights import read_model
 from stale_diffusion.streams import FIELDS, STREAMS
 from stale_diffusion.training import checkpoint
@@ -31,6 +32,8 @@ from stale_diffusion.training.data import Batch, Corpus, Sampler
 STREAM_WEIGHT = {"scene": 4.0}  # few bits, and they decide all the others; the rest weigh 1
 STATICS_WEIGHT = 6.0  # of a scene's statics beside its curves and events
 SCORE_WEIGHT = 0.3  # of the clip score's hinge beside the bits'
+_STEEP = 4.0  # of the arctangent at its middle
+DECAYS = ("cosine", "arctangent")
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,14 @@ def build(config: Config, corpus: Corpus) -> Denoiser:
     torch.manual_seed(config.train.seed)
     sizes = {name: size for name, size in sizes_of(STREAMS).items() if name in corpus.shapes}
     fields = {name: rows for name, rows in FIELDS.items() if name in sizes}
-    return Denoiser(Shape(config.model.width, config.model.depth, config.model.heads, sizes, fields))
+    return Denoiser(Shape(streams=sizes, fields=fields, **asdict(config.model)))
 
 
-def losses(model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor]) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    """The cr-hinge per bit, {stream: mean over wanted bits}; the hinge per clip (eq. 3); and y-hat (B,)."""
-    margins, score_B = model(batch.now, batch.past, plot)
+def losses(
+    model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor], turns: int | None = None
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """The model's loss per bit, {stream: mean over wanted bits}; the hinge per clip (eq. 3); and y-hat (B,)."""
+    margins, score_B = model(batch.now, batch.past, plot, turns)
     together_B11 = batch.together.float()[:, None, None]
     out = {}
     for name, margin_BLD in margins.items():
@@ -66,7 +71,7 @@ def losses(model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor]) -> tuple[
         wanted_BL1 = (batch.now[name].staleness > 0).float()[..., None] * learnt_B11
         if name == scene.STREAM.name:
             wanted_BL1 = wanted_BL1 * _importance(batch.now[name].which)[:, None]
-        loss_BLD = cr_hinge(margin_BLD, batch.truth[name].float()) * wanted_BL1
+        loss_BLD = model.arm.loss(margin_BLD, batch.truth[name].float()) * wanted_BL1
         out[name] = loss_BLD.sum() / (wanted_BL1.sum() * loss_BLD.shape[-1]).clamp(min=1)
     # Mismatched clips are a quarter of all; counted in full, they make +1 for everything no answer.
     weight_B = torch.where(batch.label < 0, 3.0, 1.0)
@@ -79,10 +84,13 @@ def _importance(which: Tensor) -> Tensor:
 
 
 def rate_at(step: int, train: Train) -> float:
-    """Share of the learning rate at a step: linear warm-up, then half a cosine to 2 %."""
+    """Share of the learning rate at a step: linear warm-up, then down to 2 % along half a cosine or an arctangent."""
     if step < train.warmup:
         return (step + 1) / train.warmup
-    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * (step - train.warmup) / max(1, train.steps - train.warmup)))
+    done = (step - train.warmup) / max(1, train.steps - train.warmup)
+    if train.decay == "arctangent":
+        return 0.51 + 0.49 * math.atan(_STEEP * (1 - 2 * done)) / math.atan(_STEEP)
+    return 0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * done))
 
 
 def optimizers(model: Denoiser, train: Train) -> dict[str, torch.optim.Optimizer]:
@@ -110,6 +118,7 @@ def _learn(
     plot: tuple[Tensor, Tensor],
     opts: dict[str, torch.optim.Optimizer],
     rates: list[float],
+    rng: np.random.Generator,
 ) -> tuple[dict[str, float], float]:
     """One step of gradient descent; the losses by stream, and the share of clips whose label y-hat has the sign of."""
     for opt, rate in zip(opts.values(), rates, strict=True):
@@ -117,8 +126,11 @@ def _learn(
         opt.zero_grad(set_to_none=True)
     kind = batch.label.device.type
     dtype = fastest_type(kind)
+    turns = int(rng.integers(1, model.shape.turns + 1))  # any number of turns is learnt, up to the shape's
     with torch.autocast(kind, dtype, enabled=dtype != torch.float32):
-        by_stream, score_loss, score_B = losses(model, batch, plot)
+        if model.shape.self_conditioned and rng.random() < 0.5:
+            batch = _thought_through(model, batch, plot, turns)
+        by_stream, score_loss, score_B = losses(model, batch, plot, turns)
     bits_loss = torch.stack([STREAM_WEIGHT.get(name, 1.0) * loss for name, loss in by_stream.items()]).sum()
     torch.autograd.backward(bits_loss + SCORE_WEIGHT * score_loss)
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -128,6 +140,17 @@ def _learn(
     return {name: loss.item() for name, loss in by_stream.items()}, right.item()
 
 
+@torch.no_grad()
+def _thought_through(model: Denoiser, batch: Batch, plot: tuple[Tensor, Tensor], turns: int) -> Batch:
+    """The batch with what the network thinks of it (self-conditioning, Chen et al. 2023)."""
+    margins, _ = model(batch.now, batch.past, plot, turns)
+    now = {
+        n: Tokens(t.bits, t.staleness, t.which, (2 * model.arm.probability(margins[n]) - 1).float())
+        for n, t in batch.now.items()
+    }
+    return replace(batch, now=now)
+
+
 def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool]) -> Iterator[Progress]:
     """Train, from the newest checkpoint in `run` if there is one; yields reports and ends when done or stopped.
 
@@ -135,21 +158,27 @@ def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool
         stopping: asked after each step; once true, a last checkpoint is written and the run ends.
     """
     t = config.train
+    if t.decay not in DECAYS:
+        raise StaleError(f"The rate cannot decay by {t.decay!r}.", f"It knows {', '.join(DECAYS)}.", usage=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = build(config, corpus).to(device)
     opts = optimizers(model, t)
     mean = {name: p.detach().clone().float() for name, p in model.state_dict().items()}
+    if t.compiled:
+        torch._dynamo.config.cache_size_limit = 64  # a shape a job, with and without a past
+        for block in model.blocks:
+            block.compile(dynamic=False)
     first = _restore(run, model, mean, opts, Path(t.start) if t.start else None)
-    sampler, encode = Sampler(corpus, t.mix, t.batch, t.seed), PlotEncoder()
+    sampler, encode = Sampler(corpus, t.mix, t.batch, t.seed, t.mess_up), PlotEncoder()
     started = saved_at = time.monotonic()
     seen: list[tuple[dict[str, float], float]] = []
     for step in range(first, t.steps):
         batch = sampler(step).to(device)
         vectors, mask = encode(batch.captions)
-        share = rate_at(step, t)
-        seen.append(
-            _learn(model, batch, (vectors.to(device), mask.to(device)), opts, [share * t.rate, share * t.rate / 10])
-        )
+        torch.manual_seed(t.seed + step)  # the noise of the forms' gates follows from the step, too
+        rates = [share * rate_at(step, t) * t.rate for share in (1.0, 0.1)]
+        rng = np.random.default_rng([t.seed, step, 1])
+        seen.append(_learn(model, batch, (vectors.to(device), mask.to(device)), opts, rates, rng))
         _average(mean, model, step, t.average)
         last = step + 1 == t.steps or stopping()
         saved = None

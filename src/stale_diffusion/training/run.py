@@ -28,7 +28,10 @@ def prepare(data: Data, folder: Path, workers: int) -> list[Path]:
         with bar(f"dreamscapes, {kind}") as progress:
             task = progress.task_ids[0]
             total = -(-clips // 64)
-            made = write_corpus(target, clips, seed=seed, segments=data.segments, rendered=rendered, workers=workers)
+            made = write_corpus(
+                target, clips, seed=seed, segments=data.segments, rendered=rendered, cartoons=data.cartoons,
+                workers=workers,
+            )  # fmt: skip
             for i, _ in enumerate(made):
                 progress.update(task, completed=(i + 1) / total)
         folders.append(target)

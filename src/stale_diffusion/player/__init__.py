@@ -1,0 +1,1 @@
+"""The player: a local page that plays a five-sense movie, and starts another."""
