@@ -208,7 +208,7 @@ def test_a_movie_is_made_from_the_page_and_plays_while_it_grows(
         page = visit(running.address)
         page.until("!document.getElementById('make').hidden")
         page.fill("#plot", "slow rain")
-        page.fill("#seconds", "40")
+        page.fill("#seconds", "24")
         page.fill("#seed", "7")
         page.click("#make-start")
         page.until("document.getElementById('progress-text').textContent.includes('step')", 120)
