@@ -7,7 +7,7 @@ import { Captions, Devices, Glow, Skin, feltAt, smells, tastes } from "./senses.
 import { Timeline } from "./timeline.js";
 
 const film = $("film"), body = document.body;
-const CLOSE = 90; // seconds of touch around the playhead, of movies whose lanes come reduced
+const CLOSE = 36; // seconds of touch around the playhead, of movies whose lanes come reduced
 const FRAME = 1 / 24;
 const STRIP = 24;
 
@@ -84,7 +84,7 @@ async function viewChanged(view) { // a closer look at a movie whose lanes came 
 let fetching = false;
 function closeBy(time) { // lanes at full rate around the playhead
   if (!state.lanes?.tracks.some(t => t.sense === "touch" && t.rate < 63)) return state.lanes;
-  const near = state.near, has = near && time >= near.start && time < near.end - 5;
+  const near = state.near, has = near && time >= near.start && (time < near.end - 5 || near.end >= state.seconds - 0.01);
   if (!has && !fetching && state.name) {
     fetching = true;
     const name = state.name, from = Math.max(0, time - 5);
