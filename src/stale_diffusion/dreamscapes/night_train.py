@@ -165,7 +165,7 @@ class NightTrain(Place):
 
     def touch(self, stage: Stage, t: Array) -> Array:
         """Seat: rolling (0.03 + 0.2 v^1.5 at 34 Hz, swayed at 0.7 and 1.1 Hz), each axle over a joint (0.5, 44 Hz,
-        70 ms), a train beside (0.25); back: half of the joints (95 Hz), creaks (140 Hz), the cup, the blow of the train.
+        70 ms), a train beside (0.25); back: half of the joints (95 Hz), creaks (140 Hz), the cup, the train's blow.
         Air 19 to 22 C; a draught of 0.1 to 0.6 m/s."""
         v = stage.values("flow", t)
         since, until = float(t.min()) - 9, float(t.max()) + 1e-6

@@ -232,8 +232,8 @@ _VILLAGE = ("on a village", "on a small mountain village", "on a village with it
             "over the houses of a village", "on the roofs of a winter village", "on a sleepy village",
             "in an alpine village", "on a Christmas village")  # fmt: skip
 _COTTAGE = ("on a cottage among firs", "at the edge of a fir wood", "on a lonely cottage",
-            "around a cabin in the woods", "in a winter forest", "on a little house in the forest", "on fir trees and a cottage",
-            "on a log cabin", "in the pine woods")  # fmt: skip
+            "around a cabin in the woods", "in a winter forest", "on a little house in the forest",
+            "on fir trees and a cottage", "on a log cabin", "in the pine woods")  # fmt: skip
 _SUBJECT = {
     True: ("a snowy village", "a village in winter", "a winter village in the snow", "the snow covered village",
            "rooftops under snow"),
