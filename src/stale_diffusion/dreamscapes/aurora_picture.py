@@ -109,7 +109,7 @@ class Picture:
         if self.light.cloud > 0.08:
             density, cloud = light.clouds(self.light, x, y, self.t, self.wind, self.variant)
             night = self.light.night
-            cloud = cloud * (1 - night + 0.8 * night * self.moon) + night * (0.5 * self.ambient + 0.12 * glow)
+            cloud = cloud * (1 - night + 0.8 * night * self.moon) + night * (0.26 * self.ambient + 0.10 * glow)
             image = image + (0.9 * density)[..., None] * (cloud - image)
             through = (1 - density) ** 2
         if float(y[-1]) < self.peak:

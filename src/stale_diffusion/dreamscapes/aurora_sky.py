@@ -6,8 +6,8 @@ stands in each column at each distance, times the light at each height, is the p
 for any fold. The field's lean shears it.
 
 Colours: the oxygen line at 557.7 nm (peak near 110 km), its slow red line at 630 nm (above 180 km, where nothing
-quenches it), N2+ at 391 and 428 nm (violet) and the red N2 bands at the lower border of fast, hard electrons (Chamberlain,
-Physics of the Aurora and Airglow, 1961; heights from Jackel et al. 2003 and Lummerzheim and Lilensten 1994).
+quenches it), N2+ at 391 and 428 nm (violet) and the red N2 bands at the lower border of fast, hard electrons
+(Chamberlain, Physics of the Aurora and Airglow, 1961).
 
 Shapes: N points of a curtain, Z distances, H rows, W columns.
 """
@@ -48,7 +48,7 @@ class Storm:
 
 
 def _wave(seed: int, slope: float, x: Tensor, y: float) -> Tensor:
-    """Noise along a line; the mean of two looks half a texel apart, so that the texels do not show as a fence of rays."""
+    """Noise along a line; the mean of two looks a texel apart, so that the texels do not show as a fence of rays."""
     row, half = torch.full((1, 1), y % 1.0), 0.5 / 256
     tile = texture(seed, 256, slope)
     return (0.5 * (sample(tile, x - half, row) + sample(tile, x + half, row)))[0]
@@ -72,8 +72,8 @@ def _curtain(
     z = away + slant * s[0] + away * 0.20 * big + 36 * fold * mid + 30 * fold * curl
     patch = _wave(314, 1.6, s / 1500 + 0.7 * start + 0.2 * drift, row + 0.006 * p)
     sheet = torch.exp(1.15 * patch + 0.25 * mid - 0.3)
-    fine = _wave(315, 1.25, s / 300 + start + 1.7 * drift, row + 0.05 * p)
-    finer = _wave(316, 1.1, s / 170 + start + 2.9 * drift, row + 0.09 * p)
+    fine = _wave(315, 1.5, s / 300 + start + 1.7 * drift, row + 0.05 * p)
+    finer = _wave(316, 1.4, s / 170 + start + 2.9 * drift, row + 0.09 * p)
     rays = torch.exp((0.10 + 0.22 * storm.flow) * fine + (0.03 + 0.12 * storm.flow) * finer)
     tall = torch.exp(0.18 * fine + 0.80 * _wave(317, 1.4, s / 500 + start + 1.2 * drift, row + 0.02 * p) - 0.3)
     ends = 1 / (1 + (s[0] / (away * 2.4)) ** 4)
@@ -100,8 +100,7 @@ def _stand(storm: Storm, left: float, step: float, columns: int) -> tuple[Tensor
                 inside = (c + dc >= 0) & (c + dc < columns)
                 index = ((r + dr) * columns + (c + dc).clamp(0, columns - 1)).long()
                 out.index_add_(1, index, light * (wr * wc * inside))
-    hard, soft = out.unflatten(1, (_BINS, columns))
-    return hard, soft
+    return out[0].view(_BINS, columns), out[1].view(_BINS, columns)
 
 
 def _profiles(h: Tensor, light: float) -> tuple[Tensor, Tensor]:
@@ -141,4 +140,5 @@ def curtains(storm: Storm, left: float, step: float, columns: int, y: Tensor) ->
     mass = torch.exp(-0.18 / (y * torch.rsqrt(1 + y * y) + 0.05))
     gain = 0.030 + 0.27 * storm.light**2.0
     both = gain * mass * (by_hard @ hard + by_soft @ (0.65 * soft + 0.45 * veil))
-    return both / (1 + 0.55 * both.amax(0))  # film keeps the hue of what is too bright
+    film: Tensor = both / (1 + 0.55 * both.amax(0))  # keeps the hue of what is too bright
+    return film
