@@ -73,7 +73,7 @@ def _clacks(stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> No
 
 def _crossing(e: Event, stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> None:
     """The bell of a level crossing, heard through the window: louder, then lower, as it goes by (Doppler)."""
-    v, far = float(speed(stage, np.array([e.time + NEAREST]))[0]), 4.0 * 10.0**e.distance
+    v, far = float(speed(stage, np.array([e.time]))[0]), 4.0 * 10.0**e.distance
     strokes = ring(rate, 0.5, [(1.0 * 940, 1, 0.4), (2.32 * 940, 0.5, 0.2), (3.9 * 940, 0.25, 0.1)], 0.001)
     s = np.arange(len(strokes)) / rate
     for k in range(int(2 * NEAREST / 0.3) + 10):

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stale_diffusion.dreamscapes import light
-from stale_diffusion.dreamscapes.light import Camera, colour
-from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
+from stale_diffusion.dreamscapes.light import Camera
+from stale_diffusion.dreamscapes.noise import sample, smoothstep
 from stale_diffusion.dreamscapes.place import Array, View, in_bands
 from stale_diffusion.dreamscapes.snowfall_plate import EYE, HALO, HIGH, LOW, WIDE, is_village, scenery
 from stale_diffusion.dreamscapes.winter import FAR, GLOW, OPEN, SKY, SPILL
@@ -27,6 +27,11 @@ FALL = 1.05  # m/s: snow aggregates fall at 0.8 to 1.5 m/s whatever their size (
 _NEAREST, _STEP, _LAYERS = 0.8, 1.36, 10  # metres: layers of flakes from 0.8 to 13 m
 _RADIUS = 0.0046  # metres of a middling flake
 _SHUTTER = 1 / 48  # s
+
+
+def _planes(c: light.Colour | Tensor, device: torch.device) -> Tensor:
+    """A colour that broadcasts against planes, (3, 1, 1)."""
+    return torch.as_tensor(c, dtype=torch.float32, device=device).view(3, 1, 1)
 
 
 def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -56,17 +61,18 @@ class Picture:
         self._lights()
 
     def _lights(self) -> None:
-        """Sky, snow's light and lamps of the moment."""
-        night, u = self.light.night, self.view.u
+        """Sky, snow's light and lamps of the moment, (3, 1, 1) each."""
+        night, device = self.light.night, self.view.device
         # An overcast night over lit snow is 5 to 10 times brighter than a clear one (Jechow and Hoelker 2019).
         town = (2.6 if is_village(self.variant) else 1.2) * night
-        sky = 0.62 * colour(self.light.zenith, u) + 0.50 * colour(self.light.horizon, u)
-        sky = sky * (1 + 1.1 * night) + 0.004 * town * colour((1.0, 0.78, 0.58), u)
-        self.sky = sky
-        self.ambient = sky * 1.12
+        sky = 0.62 * _planes(self.light.zenith, device) + 0.50 * _planes(self.light.horizon, device)
+        self.sky = sky * (1 + 1.4 * night) + 0.005 * town * _planes((1.0, 0.78, 0.58), device)
+        self.sky = self.sky * (0.80 + 0.20 * night)  # exposed for the snow
+        self.ambient = self.sky * 1.12
         fire = self.stage.value("fire", self.t)
         flicker = 1 + 0.02 * math.sin(7.3 * self.t + 2 * math.sin(2.9 * self.t))
-        self.warm = colour(WARM, u) * (0.10 + 1.5 * fire) * flicker * (0.35 + 0.65 * (1 - light.daylight(self.hour)))
+        dark = 0.35 + 0.65 * (1 - light.daylight(self.hour))
+        self.warm = _planes(WARM, device) * ((0.10 + 1.5 * fire) * flicker * dark)
         self.fade = 0.0012 + 0.020 * self.snow**1.5 + 0.010 * self.light.haze**2  # per metre; 3.9 over the visibility
 
     @property
@@ -75,23 +81,27 @@ class Picture:
         return self.stage.static("hour", self.t)
 
     def _shade(self, band: View) -> Tensor:
-        """The plate in the light of the moment behind falling snow, and the light on flakes, (rows, W, 6)."""
+        """A band in the light of the moment: the plate behind falling snow, smoke, powder and flakes, (rows, W, 3)."""
         x, y = self.camera.slopes(band)
         layers = _look(self.scenery.layers, x / WIDE, 1 - 2 * (y - LOW) / (HIGH - LOW))
         far = torch.exp(layers[FAR])
         cloud = sample(light.tile(421, 256, 1.8, x), x * 0.35 + 0.004 * self.t, y * 0.7 + 0.1)
-        low = torch.exp(-y.clamp(min=0) * 5)
-        sky = self.sky * (1 + 0.05 * cloud + 0.10 * low)[..., None]
-        lit = layers[OPEN][..., None] * self.ambient + layers[SPILL][..., None] * self.warm
-        image = layers[:3].permute(1, 2, 0) * lit + layers[GLOW][..., None] * self.warm
+        sky = self.sky * (1 + 0.05 * cloud + 0.10 * torch.exp(-y.clamp(min=0) * 5))
+        glow = layers[HALO] * self.warm
+        lit = layers[OPEN] * self.ambient + layers[SPILL] * self.warm + 0.5 * glow
+        image = layers[:3] * lit + layers[GLOW] * self.warm
         drifts = sample(light.tile(422, 256, 1.4, x), x * 0.8 + self.blown * 0.02, y * 0.8 + 0.03 * self.t)
-        thick = 1 - torch.exp(-far * self.fade * (1 + 0.22 * drifts * min(1.0, 2 * self.snow)))
-        glow = layers[HALO][..., None] * self.warm
-        air = sky * 0.97 + (0.02 + 0.30 * self.snow) * glow
-        image = image + thick[..., None] * (air - image)
-        image = image + layers[SKY][..., None] * (sky + (0.02 + 0.22 * self.snow) * glow - image)
-        image = image + (0.012 + 0.05 * self.snow) * glow
-        return torch.cat([image, self.ambient * (0.88 + 0.9 * self.light.night) + 1.2 * glow], -1)
+        thick = 1 - torch.exp(-far * (self.fade * (1 + 0.22 * min(1.0, 2 * self.snow) * drifts)))
+        thick = torch.maximum(thick, layers[SKY])
+        image = image + thick * (sky - image)
+        image = image + glow * ((0.012 + 0.05 * self.snow) + (0.02 + 0.24 * self.snow) * thick)
+        rows = slice(band.top - self.view.top, band.top - self.view.top + band.rows)
+        if self.smoke is not None:
+            image = image + self.smoke[band.top : band.top + band.rows] * (0.85 * self.sky - image)
+        for veil in self.powder:
+            image = image + veil[rows] * (self.ambient * 0.95 - image)
+        white = self.ambient * (1.08 + 0.7 * self.light.night) + 1.2 * glow
+        return (image + self.fall[rows] * (white - image)).permute(1, 2, 0)
 
     @property
     def blown(self) -> float:
@@ -104,7 +114,7 @@ class Picture:
         d = _NEAREST * _STEP**layer
         high, wide = 2.6, 2 * view.aspect + 0.6
         volume = high * wide * d * d / f**2 * d * (_STEP - 1)
-        chance = _chances(self.variant, layer, int(min(9.0 * volume + 4, 1500)))
+        chance = _chances(self.variant, layer, int(min(24.0 * volume + 6, 2200)))
         amount = 0.02 + 0.98 * self.snow**1.25
         born = np.clip((amount - chance[:, 0]) / 0.05, 0, 1)
         chance, born = chance[born > 0], born[born > 0]
@@ -132,31 +142,32 @@ class Picture:
                 _streaks(out, view, at, deviation, cover, streak)
         return (1 - torch.exp(-out)).to(view.device)
 
-    def _smoke(self, image: Tensor) -> Tensor:
-        """Smoke of the chimney over an image (rows, W, 3)."""
+    def _smoke(self) -> Tensor | None:
+        """How much smoke of the chimney is before each pixel of the whole picture, (H, W)."""
         amount = self.stage.value("steam", self.t)
-        cx, cy, far = self.scenery.chimney
         if amount < 0.02:
-            return image
+            return None
+        cx, cy, far = self.scenery.chimney
         small = View.whole(max(self.view.width // 4, 32), max(self.view.height // 4, 18), self.view.device)
         x, y = self.camera.slopes(small)
         right, up = (x - cx) * far, (y - cy) * far
         rise = up.clamp(min=0)
-        lean = self.side * (0.25 + 3.2 * self.wind) * rise**0.8
-        slow = sample(texture(423, 256, 2.2), right / 14, up / 14 - 0.05 * self.t)
-        across = right - lean - 0.5 * slow * rise**0.5
+        slow = sample(light.tile(423, 256, 2.2, x), right / 14, up / 14 - 0.05 * self.t)
+        across = right - self.side * (0.25 + 3.2 * self.wind) * rise**0.8 - 0.5 * slow * rise**0.5
         wide = 0.22 + 0.20 * rise
-        wisp = sample(texture(424, 256, 1.7), across / 6 + 0.1 * slow, torch.sqrt(rise + 0.3) * 0.9 - 0.13 * self.t)
+        wisp = sample(
+            light.tile(424, 256, 1.7, x), across / 6 + 0.1 * slow, torch.sqrt(rise + 0.3) * 0.9 - 0.13 * self.t
+        )
         plume = torch.exp(-((across / wide) ** 2)) * smoothstep(-0.05, 0.25, up) * torch.exp(-rise / 6)
         cover = (plume * (0.75 + 0.45 * wisp).clamp(min=0) * amount * 0.9).clamp(0, 0.8) * math.exp(-far * self.fade)
-        size = (self.view.height, self.view.width)
-        whole = F.interpolate(cover[None, None], size, mode="bicubic", align_corners=False)[0, 0].clamp(0, 1)
-        part = whole[self.view.top : self.view.top + self.view.rows, :, None]
-        return image + part * (0.85 * self.sky - image)
+        return F.interpolate(
+            cover[None, None], (self.view.height, self.view.width), mode="bilinear", align_corners=False
+        )[0, 0]
 
-    def _powder(self, image: Tensor) -> Tensor:
-        """Snow that a bough lets go, over an image (rows, W, 3): a veil that falls and widens."""
+    def _powder(self) -> list[Tensor]:
+        """Snow that boughs let go, (rows, W) each: a veil that falls and widens."""
         x, y = self.camera.slopes(self.view)
+        veils = []
         for e in self.stage.events("creak", self.t - 4, self.t):
             age, near = self.t - e.time, 4.0 * 10.0**e.distance
             want = self.camera.turn + 0.8 * e.x * self.view.aspect / self.camera.focal
@@ -164,23 +175,19 @@ class Picture:
             fallen = min(0.5 * 3.5 * age * age, 1.2 * age + 0.2)
             right, up = (x - ledge[0]) * ledge[2], (y - ledge[1]) * ledge[2] + fallen * 0.6
             wide, tall = 0.35 + 0.35 * age, 0.4 + 0.55 * fallen
-            blob = torch.exp(-((right - self.side * self.wind * 2 * age) / wide) ** 2 - (up / tall) ** 2)
-            wisp = sample(texture(425, 256, 1.5), right * 0.12 + e.time, up * 0.08 + 0.2 * age)
+            blob = torch.exp(-(((right - self.side * self.wind * 2 * age) / wide) ** 2) - (up / tall) ** 2)
+            wisp = sample(light.tile(425, 256, 1.5, x), right * 0.12 + e.time, up * 0.08 + 0.2 * age)
             fade = float(np.clip(age / 0.15, 0, 1)) * math.exp(-age / 1.1) * (0.35 + 0.65 * e.strength)
-            cover = (0.9 * fade * blob * (0.8 + 0.5 * wisp)).clamp(0, 0.85)
-            image = image + cover[..., None] * (self.ambient * 0.95 - image)
-        return image
+            veils.append((0.9 * fade * blob * (0.8 + 0.5 * wisp)).clamp(0, 0.85))
+        return veils
 
     def render(self) -> Tensor:
         """(rows, W, 3)."""
-        both = in_bands(self.view, self._shade)
-        image = self._powder(self._smoke(both[..., :3]))
-        return image + self._fall()[..., None] * (both[..., 3:] - image)
+        self.fall, self.smoke, self.powder = self._fall(), self._smoke(), self._powder()
+        return in_bands(self.view, self._shade)
 
 
-def _streaks(
-    out: Tensor, view: View, at: Array, deviation: Array, cover: Array, streak: tuple[float, float]
-) -> None:
+def _streaks(out: Tensor, view: View, at: Array, deviation: Array, cover: Array, streak: tuple[float, float]) -> None:
     """Add flakes to the cover (rows, W), in place: round points drawn out along (du, dv) while the shutter is open."""
     pixel, (du, dv) = view.pixel, streak
     length = math.hypot(du, dv)

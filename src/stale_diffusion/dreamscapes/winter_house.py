@@ -212,8 +212,8 @@ def _chimney(c: Canvas, h: House, near: int, snow: float) -> tuple[float, float,
     for side, colour, light in ((0, (0.13, 0.08, 0.065), 0.6), (1, (0.10, 0.065, 0.055), 0.45)):
         ends = ((a - size, b - size), (a + size, b - size)) if side == 0 else (
             (a + near * -size, b - size), (a + near * -size, b + size))  # fmt: skip
-        corners = np.stack([h.at(*p) for p in ((ends[0][0], low, ends[0][1]), (ends[1][0], low, ends[1][1]),
-                                               (ends[1][0], high, ends[1][1]), (ends[0][0], high, ends[0][1]))])  # fmt: skip
+        (a0, b0), (a1, b1) = ends
+        corners = np.stack([h.at(a0, low, b0), h.at(a1, low, b1), h.at(a1, high, b1), h.at(a0, high, b0)])
         _quad(c, corners, colour, light, far)
     cap = np.stack([h.at(a + s * 1.15 * size, high + k, b - size) for s, k in
                     ((-1, -0.02), (1, -0.02), (0.9, 0.6 * snow), (-0.9, 0.6 * snow))])  # fmt: skip
