@@ -1,9 +1,9 @@
 """The compartment of a night train as a plate: panel, frame, curtains, table, lamp, and what the glass mirrors.
 
-In slopes about the middle of the window: x to the right, y up; the glass is GLASS metres from the eye.
+In slopes about the middle of the window: x to the right, y up; the eye is a metre from the glass.
 
-Channels: panel and things in lamplight (3), their albedo for the light from outside (3), glow of the lamp, glass, mirror
-image of the compartment in lamplight (3), the cup, its coffee's steam is drawn later.
+Channels: panel and things in lamplight (3), their albedo for the light from outside (3), glow of the lamp, glass, the
+mirror image of the compartment in lamplight (3), the cup.
 
 Shapes: C = 12 channels, H rows, W columns.
 """
@@ -55,7 +55,7 @@ class _Layout:
 
 def _layout(variant: int) -> _Layout:
     rng = np.random.default_rng([variant, 50])
-    half, side = float(rng.uniform(0.66, 0.95)), float(rng.choice((-1, 1)))
+    half, side = float(rng.uniform(0.80, 1.05)), float(rng.choice((-1, 1)))
     low, high = float(rng.uniform(-0.46, -0.36)), float(rng.uniform(0.46, 0.62))
     lamp = (side * half * float(rng.uniform(0.55, 0.85)), low + 0.16)
     return _Layout(
@@ -72,6 +72,11 @@ def _round(x: Tensor, y: Tensor, box: tuple[float, float, float, float], radius:
     dy = (y - (low + high) / 2).abs() - (high - low) / 2 + radius
     out = torch.hypot(dx.clamp(min=0), dy.clamp(min=0)) + torch.maximum(dx, dy).clamp(max=0)
     return radius - out
+
+
+def _soft(d: Tensor, s: float = 0.02) -> Tensor:
+    """Coverage of a signed distance, out of focus by s."""
+    return (d / s + 0.5).clamp(0, 1)
 
 
 class _Painter:
@@ -132,12 +137,12 @@ class _Painter:
         )
         fold = torch.sin(folds)
         weave = sample(texture(503, 512, 0.5), self.x * 4, self.y * 4) / (1 + (self.pixel * 300) ** 2)
-        tone = (0.62 + 0.38 * fold - 0.22 * (fold < -0.5) + 0.06 * weave) * (0.9 + 0.3 * torch.sin(folds * 0.5 + 1))
+        tone = (0.62 + 0.38 * fold - 0.12 * (fold < -0.5) + 0.06 * weave) * (0.9 + 0.3 * torch.sin(folds * 0.5 + 1))
         inside = side * (self.x - inner) + 0.012 * fold
         hem = torch.minimum(p.high + 0.12 - self.y, self.y - p.low + 0.10 + 0.01 * fold)
         stop = at + side * 0.26
         inside = torch.minimum(torch.minimum(inside, hem), side * (stop - self.x))
-        self.cover(self.edge(inside), p.cloth, tone.clamp(0.05, 1.3))
+        self.cover(self.edge(inside), p.cloth, tone.clamp(0.20, 1.3))
 
     def table(self) -> None:
         """A small table below the pane: its top towards us, its edge."""
@@ -147,8 +152,8 @@ class _Painter:
         top = torch.minimum(level - self.y, half - self.x.abs())
         grain = sample(texture(501, 512, 1.2), self.x * 1.2, self.y * 4 + 0.3)
         self.cover(self.edge(torch.minimum(top, self.y - level + 0.17)), p.panel, 1.25 + 0.15 * grain)
-        front = torch.minimum(torch.minimum(level - 0.17 - self.y, self.y - level + 0.21), half - self.x.abs())
-        self.cover(self.edge(front), (0.05, 0.04, 0.035), 1.0)
+        front = torch.minimum(torch.minimum(level - 0.17 - self.y, self.y - level + 0.195), half - self.x.abs())
+        self.cover(self.edge(front), p.panel, 0.55)
 
     def lamp(self) -> None:
         """A little lamp with a cloth shade on the table."""
@@ -185,22 +190,21 @@ class _Painter:
         near = 0.06 / (0.06 + (x - lx) ** 2 + (y - ly) ** 2) + 0.10
         tone = 0.10 * near * (1 + 0.2 * sample(texture(501, 512, 1.5), x * 0.3 + 0.4, y * 1.5))
         door = float(rng.uniform(-0.3, 0.3))
-        soft = lambda d, s=0.02: (d / s + 0.5).clamp(0, 1)  # noqa: E731
-        pane = soft(_round(x, y, (door - 0.10, door + 0.10, -0.12, 0.34), 0.02), 0.012)
-        jamb = soft(_round(x, y, (door - 0.17, door + 0.17, -0.6, 0.42), 0.02), 0.012)
+        pane = _soft(_round(x, y, (door - 0.10, door + 0.10, -0.12, 0.34), 0.02), 0.012)
+        jamb = _soft(_round(x, y, (door - 0.17, door + 0.17, -0.6, 0.42), 0.02), 0.012)
         tone = tone * (1 - 0.35 * jamb) + 0.16 * pane * (0.8 + 0.4 * smoothstep(-0.1, 0.3, y))
-        rack = soft(0.010 - (y - 0.40 - 0.02 * x).abs(), 0.010)
+        rack = _soft(0.010 - (y - 0.40 - 0.02 * x).abs(), 0.010)
         tone = tone + 0.10 * near * rack
         for k in range(int(rng.integers(1, 3))):
             bx = float(rng.uniform(-0.5, 0.5))
-            case = soft(_round(x, y, (bx - 0.12, bx + 0.12, 0.41, 0.53 - 0.03 * k), 0.02), 0.015)
+            case = _soft(_round(x, y, (bx - 0.12, bx + 0.12, 0.41, 0.53 - 0.03 * k), 0.02), 0.015)
             tone = tone * (1 - 0.6 * case) + 0.05 * near * case
         for side in (-1, 1):
             sx = side * 0.47
-            seat = soft(_round(x, y, (sx - 0.17, sx + 0.17, -0.7, 0.16), 0.07), 0.02)
-            cloth = soft(_round(x, y, (sx - 0.11, sx + 0.11, -0.02, 0.14), 0.03), 0.02)
+            seat = _soft(_round(x, y, (sx - 0.17, sx + 0.17, -0.7, 0.16), 0.07), 0.02)
+            cloth = _soft(_round(x, y, (sx - 0.11, sx + 0.11, -0.02, 0.14), 0.03), 0.02)
             tone = tone * (1 - seat) + near * seat * (0.07 + 0.20 * cloth)
-        shade = soft(self._shade(x / 0.82, y / 0.82, lx / 0.82, ly / 0.82), 0.03)
+        shade = _soft(self._shade(x / 0.82, y / 0.82, lx / 0.82, ly / 0.82), 0.03)
         tone = tone + 1.5 * shade
         colour = torch.tensor(_LAMP)[:, None, None] * torch.tensor([0.9, 0.95, 1.0])[:, None, None]
         self.layers[MIRROR] = tone * colour

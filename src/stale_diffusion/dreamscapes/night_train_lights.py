@@ -25,7 +25,7 @@ _RED, _GREEN, _AMBER, _WHITE = (1.0, 0.05, 0.02), (0.08, 1.0, 0.45), (1.0, 0.45,
 
 @dataclass(frozen=True)
 class Lights:
-    """K lights: slopes, metres away, radius in metres, light (3), and how fast they cross the picture (slope a second)."""
+    """K lights: slopes, metres away, radius in metres, light (3), and speed across the picture (slope a second)."""
 
     x: Array
     y: Array
@@ -65,7 +65,7 @@ def _towns(stage: Stage, t: float, wide: float, life: float) -> list[Array]:
         kinds = _KINDS[rng.choice(6, n, p=[0.34, 0.26, 0.16, 0.16, 0.02, 0.06])]
         flux = 0.45 * rng.random(n) ** 2.2 + 0.03
         rows.append(_row(x, h, np.full(n, z) + rng.normal(0, 100, n), np.full(n, 0.8),
-                         kinds * (flux * float(_shown(life * 0.9 + 0.12, np.array(chance))))[:, None]))  # fmt: skip
+                         kinds * (flux * float(_shown(life * 0.8 + 0.30, np.array(chance))))[:, None]))  # fmt: skip
     return rows
 
 
@@ -78,8 +78,21 @@ def _farms(stage: Stage, t: float, wide: float, life: float) -> list[Array]:
         x = (k + rng.random()) * 170 + rng.normal(0, 14, n)
         h = np.where(rng.random(n) < 0.35, rng.uniform(4, 6, n), rng.uniform(1.2, 2.2, n))
         kinds = _KINDS[rng.choice(6, n, p=[0.14, 0.24, 0.08, 0.46, 0.06, 0.02])]
-        flux = rng.uniform(0.2, 1.2, n) * float(_shown(0.75 * life + 0.02, np.array(chance)))
+        flux = rng.uniform(0.2, 1.2, n) * float(_shown(0.75 * life + 0.10, np.array(chance)))
         rows.append(_row(x, h, np.full(n, z), np.full(n, 0.42), kinds * flux[:, None]))
+    return rows
+
+
+def _suburbs(stage: Stage, t: float, wide: float, life: float) -> list[Array]:
+    """Houses and blocks of a town beside the line, 60 to 260 m away: windows in rows, storeys of 2.9 m."""
+    rows = []
+    for k, rng in _cells(stage, t, 7, 48.0, 260.0, wide):
+        n, chance, z = int(rng.integers(2, 16)), 0.25 + 0.9 * rng.random(), rng.uniform(60, 260)
+        x = (k + rng.random()) * 48 + 3.0 * rng.integers(-4, 5, n)
+        h = 1.8 + 2.9 * rng.integers(0, 1 + int(rng.integers(1, 5)), n)
+        kinds = _KINDS[rng.choice(6, n, p=[0.04, 0.30, 0.14, 0.44, 0.08, 0.0])]
+        flux = rng.uniform(0.15, 0.8, n) * float(_shown(life, np.array(chance)))
+        rows.append(_row(x, h, np.full(n, z), np.full(n, 0.5), kinds * flux[:, None]))
     return rows
 
 
@@ -143,7 +156,7 @@ def _crossings(stage: Stage, events: list[Event], t: float) -> list[Array]:
 def lights(stage: Stage, t: float, wide: float) -> Lights:
     """Every light that may be in view at time t, between slopes -wide and wide."""
     life = stage.value("life", t)
-    rows = [*_towns(stage, t, wide, life), *_farms(stage, t, wide, life), *_streets(stage, t, wide, life),
+    rows = [*_towns(stage, t, wide, life), *_farms(stage, t, wide, life), *_suburbs(stage, t, wide, life), *_streets(stage, t, wide, life),
             *_lineside(stage, t, wide, life), *_crossings(stage, stage.events("bell", t - 9, t), t)]  # fmt: skip
     all_ = np.concatenate(rows)
     at, pace = way(stage, t), TOP_SPEED * stage.value("flow", t)

@@ -58,32 +58,55 @@ class Picture:
         self.car = car(self.variant, view.height, view.device)
         base = Camera.of(stage, t, (EYE, EYE), 0.0)
         room = np.random.default_rng([self.variant, 52]).uniform(-0.25, 0.25)
-        self.room = Camera(EYE, base.focal / 1.6 * 1.08, -0.12 + 0.16 * stage.static("height", t), base.turn + room)
+        self.room = Camera(
+            EYE, base.focal / 1.6 * 1.08 * 0.5 + 0.75, -0.12 + 0.16 * stage.static("height", t), base.turn + room
+        )
         self.way, self.pace = way(stage, t), TOP_SPEED * stage.value("flow", t)
         swing = float(sway(stage, np.array([t]))[0])
         rattle = stage.value("flow", t) * math.sin(37 * t + 3 * math.sin(5 * t))
         self.shake = 0.0035 * swing, 0.0030 * swing + 0.0007 * rattle
         self.light = light.stage_light(stage, t)
-        self.lamp = _planes(_LAMP, view.device) * (0.02 + 1.1 * stage.value("light", t) ** 1.4)
+        self.lamp = _planes(_LAMP, view.device) * (0.08 + 1.1 * stage.value("light", t) ** 1.3)
         # The eye opens to the night outside where the lamp is low.
-        self.ambient = _planes(self.light.ambient, view.device) * (1 + 0.9 * self.light.night)
+        self.ambient = _planes(self.light.ambient, view.device) * (1 + 1.6 * self.light.night)
 
     def _layers(self) -> tuple[Tensor, Tensor, Tensor]:
         """The plate of the compartment at the pixels of the view, with their slopes."""
         x, y = self.room.slopes(self.view)
         x, y = x - 0.25 * self.shake[0], y - 0.25 * self.shake[1]
-        return _look(self.car.layers, x / WIDE, -y / HIGH), x, y
+        return _look(self.car.layers[:, :8], x / WIDE, -y / HIGH), x, y
 
-    def _country(self, view: View) -> Tensor:
-        """Everything outside, at the pixels of a view, (3, rows, W)."""
-        x, y = self.room.slopes(view)
-        x, y = x + self.shake[0], y + self.shake[1] + 0.02 + 0.10 * (self.stage.rng("eye", self.t).random() - 0.5)
-        image = light.sky(self.light, x, y, self.t, self.t + 4, self.variant).permute(2, 0, 1).contiguous()
-        fog = light.clear_sky(self.light, x, torch.full((1, 1), 0.02)).permute(2, 0, 1)
-        image = self._hills(image, fog, x, y, view.pixel / self.room.focal)
-        image = self._fields(image, fog, x, y)
-        self._shine(image, view, x, y)
-        return self._beside(image, x, y, view.pixel / self.room.focal)
+    def _country(self, x: Tensor, y: Tensor) -> Tensor:
+        """Everything outside at slopes of the room, (3, H, W)."""
+        eye = 0.02 + 0.10 * (self.stage.rng("eye", self.t).random() - 0.5)
+        x, y, pixel = x + self.shake[0], y + self.shake[1] + eye, self.view.pixel / self.room.focal
+        fog = light.clear_sky(self.light, x, torch.full((1, 1), 0.02, device=x.device)).permute(2, 0, 1)
+        image = self._fields(fog, x, y, pixel)
+        above = int((y[:, 0] > 0).sum())
+        if above:
+            image = torch.cat([self._hills(self._sky(x, y[:above], pixel), fog, x, y[:above], pixel), image], 1)
+        self._shine(image, x, y, pixel)
+        return self._beside(image, x, y, pixel)
+
+    def _sky(self, x: Tensor, y: Tensor, pixel: float) -> Tensor:
+        """Sky, clouds, stars and moon, (3, H, W); all but the points at half the size."""
+        h, w = y.shape[0], x.shape[1]
+        size = max(2, h // 2), max(2, w // 2)
+        half_x = F.interpolate(x[None], size[1], mode="linear", align_corners=True)[0]
+        half_y = F.interpolate(y[None, :, 0][None], size[0], mode="linear", align_corners=True)[0, 0][:, None]
+        soft = light.sky(self.light, half_x, half_y, self.t, self.t + 4, self.variant, points=False)
+        image = F.interpolate(soft.permute(2, 0, 1)[None], (h, w), mode="bilinear", align_corners=True)[0]
+        image = image * (1 - 0.3 * self.light.night)  # the room is lit: the eye does not open to the sky
+        clear = self.light.night * (1 - 0.8 * self.light.haze) * max(0.0, 1 - 1.8 * self.light.cloud)
+        if clear > 0:
+            image = image + clear * light.stars(x, y, self.t, self.variant) * _planes((0.9, 0.95, 1.1), x.device)
+        sx, sy, sz = self.light.toward
+        shown = float(np.clip(1.4 - 1.8 * self.light.cloud, 0, 1))
+        if sz > 0.2 and shown > 0:
+            radius = 0.0108
+            disc = ((radius - torch.hypot(x - sx / sz, (y - sy / sz) * sz)) / pixel + 0.5).clamp(0, 1)
+            image = image + (6 * shown * disc) * _planes(self.light.key, x.device)
+        return image
 
     def _ridge(self, seed: int, x: Tensor, far: float, length: float, slope: float, row: float) -> Tensor:
         """Noise along the line at a distance, (1, W), blurred by the way of the shutter."""
@@ -94,57 +117,60 @@ class Picture:
         return torch.stack([sample(tile, east + k * blur, at) for k in (-0.4, -0.2, 0.0, 0.2, 0.4)]).mean(0)
 
     def _hills(self, image: Tensor, fog: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
-        """Mountains or low hills, then woods, as shapes against the sky."""
+        """Mountains or low hills, then woods, as shapes against the sky, over it in place."""
         rng, mountains = self.stage.rng("land", self.t), self.variant >= 32768
-        layers = [(9000.0, 0.20 if mountains else 0.022, 9000.0, 1.75, 0.34), (3200.0, 0.075 if mountains else 0.018,
-                  4200.0, 1.7, 0.16), (420.0, 0.030, 900.0, 1.5, 0.05)]  # fmt: skip
-        haze = 0.25 + 0.75 * self.light.haze
+        high_far, high_near = (0.15, 0.060) if mountains else (0.022, 0.018)
+        layers = ((9000.0, high_far, 12000.0, 1.7, 0.30), (3200.0, high_near, 5200.0, 1.7, 0.15),
+                  (420.0, 0.024, 900.0, 1.5, 0.045))  # fmt: skip
         for k, (far, high, length, slope, pale) in enumerate(layers):
             row = float(rng.random())
             swell = self._ridge(510 + k, x, far, 2.2 * length, slope, row)
-            rough = self._ridge(513, x, far, length * 0.13, 1.1, row)
-            tops = self._ridge(514, x, far, 26.0, 0.6, row) * (1 if far < 1000 else 0.0)
-            ridge = high * (0.75 + 0.55 * swell + 0.06 * rough) + 0.0045 * tops * smoothstep(-1.5, 0.2, swell)
-            inside = ((ridge.clamp(min=0.001) - y) / pixel + 0.5).clamp(0, 1)
-            relief = sample(light.tile(515, 512, 1.5, x), (x * far + self.way) / (3 * length), y * far / length)
-            snow = smoothstep(0.085, 0.16, y + 0.02 * relief) * 0.6 if mountains and k == 0 else torch.zeros(())
-            land = self.ambient * (0.035 + snow) * (1 + 0.3 * relief)
-            land = land + (pale * (0.5 + haze)) * (fog - land)
-            image = image + inside * (land - image)
+            crag = 1 - 1.3 * self._ridge(513, x, far, 1.1 * length, 1.7, row).abs()
+            tops = self._ridge(514, x, far, 60.0, 1.0, row) * (1 if far < 1000 else 0.0)
+            ridge = high * (0.70 + 0.45 * swell + (0.30 * crag if mountains and k < 2 else 0.0))
+            ridge = (ridge + 0.0035 * tops * smoothstep(-1.5, 0.2, swell)).clamp(min=0.002)
+            first = int((y[:, 0] > float(ridge.max()) + pixel).sum())
+            if first >= len(y):
+                continue
+            part, v = image[:, first:], y[first:]
+            inside = ((ridge - v) / pixel + 0.5).clamp(0, 1)
+            east, gully = (x * far + self.way) / length, light.tile(515, 512, 1.8, x)
+            folds = sample(gully, 0.8 * east + 0.25 * v / high, 0.3 * v / high).abs()
+            relief = (folds - sample(gully, 0.8 * east + 0.004 + 0.25 * v / high, 0.3 * v / high).abs()) * 7
+            relief = relief.clamp(-1, 1)
+            snow = smoothstep(0.3, 0.9, v / high + 0.25 * relief) * 0.5 if mountains and k == 0 else torch.zeros(())
+            land = self.ambient * ((0.035 + snow) * (1 + 0.35 * relief).clamp(min=0.2))
+            land = land + (pale * (0.5 + self.light.haze)) * (fog - land)
+            part += inside * (land - part)
         return image
 
-    def _fields(self, image: Tensor, fog: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """The ground from the woods to the track, streaming by; our own windows light what is near."""
-        if float(y[-1]) > 0:
-            return image
-        rows = int((y[:, 0] > 0).sum())
-        top, y = image[:, :rows], y[rows:].clamp(max=-1.5e-3)
+    def _fields(self, fog: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
+        """The ground from the woods to the track, streaming by, (3, rows, W); our windows light what is near."""
+        y = y[int((y[:, 0] > 0).sum()) :].clamp(max=-1.5e-3)
         z = EYE / -y
-        east, foot = x * z, z * z * (self.view.pixel / self.room.focal / EYE)
+        east, foot = x * z, z * z * (pixel / EYE)
         blur = self.pace * _SHUTTER
         tone, near = torch.zeros_like(east), torch.zeros_like(east)
         for seed, metres, slope in ((521, 130.0, 1.7), (522, 17.0, 1.4), (523, 2.6, 1.1)):
-            fade = 1 / (1 + (torch.maximum(foot * 0.3, torch.tensor(blur * 0.6)) * 6 / metres) ** 2)
-            noise = sample(light.tile(seed, 512, slope, x), (east + self.way) / metres / 5, z / metres / 3)
-            tone, near = tone + noise * fade * (0.5 if metres > 50 else 0.3), near + noise * fade * 0.4
+            fade = 1 / (1 + (torch.maximum(foot * 0.3, torch.full_like(foot, blur * 0.6)) * 6 / metres) ** 2)
+            noise = sample(light.tile(seed, 512, slope, x), (east + self.way) / metres / 5, z / metres / 3) * fade
+            tone, near = tone + noise * (0.5 if metres > 50 else 0.3), near + noise * 0.4
         # Blurred along the way there are still lines: what lies between the rails and the fields is drawn out.
         lines = sample(light.tile(524, 256, 0.9, x), (east + self.way) / 400, z * 0.11) * smoothstep(40, 6, z)
-        albedo = (0.050 * (1 + 0.6 * tone + 0.18 * lines)).clamp(min=0.006)
-        sun = max(self.light.toward[1], 0.0) * self.light.key[1]
-        ground = albedo * (self.ambient * 1.1 + 0.5 * sun * _planes(self.light.key, x.device))
-        ground = ground + (1 - torch.exp(-z / (1800 - 1500 * self.light.haze))) * (fog - ground)
+        albedo = (0.11 * (1 + 0.6 * tone + 0.18 * lines)).clamp(min=0.006)
+        key = _planes(self.light.key, x.device) * (0.5 * max(self.light.toward[1], 0.0))
+        ground = albedo * (self.ambient * 1.2 + 1.6 * key)
+        ground = ground + (1 - torch.exp(-z / (1800 - 1500 * self.light.haze))) * (0.8 * fog - ground)
         windows = 0.55 + 0.45 * torch.cos(2 * torch.pi * east / 2.4 + 1.1)
         spread = 3.0 / (3.0 + (z - 4.5).clamp(min=0) ** 2) * (0.35 + 0.65 * windows)
         bed = (0.13 * (1 + 0.45 * near + 0.5 * lines)).clamp(min=0.01)
-        ground = ground + bed * spread * (0.20 * self.lamp + 0.022 * _planes(_LAMP, x.device))
-        return torch.cat([top, ground], 1)
+        return ground + (bed * spread) * (0.26 * self.lamp + 0.05 * _planes(_LAMP, x.device))
 
-    def _shine(self, image: Tensor, view: View, x: Tensor, y: Tensor) -> None:
+    def _shine(self, image: Tensor, x: Tensor, y: Tensor, step: float) -> None:
         """Lights of the country, in place: drawn out by their speed, with a bloom."""
         found = lights(self.stage, self.t, max(abs(float(x[0, 0])), abs(float(x[0, -1]))))
         if not len(found.x):
             return
-        step = view.pixel / self.room.focal
         column = (found.x - float(x[0, 0])) / step
         row = (float(y[0, 0]) - found.y) / step
         clear = np.exp(-found.far * (0.00006 + 0.0012 * self.light.haze**2))[:, None]
@@ -153,8 +179,8 @@ class Picture:
         sharp = np.sqrt((0.5 * size) ** 2 + 0.62**2)
         streak = found.speed * _SHUTTER / step
         # What a lamp sends us falls with the square of its distance; film and eye see that by a weaker power.
-        bright = found.light * clear * np.where(flat, 1.0, np.minimum((90 / found.far) ** 0.55, 3.0))[:, None]
-        gain = np.minimum(1.0, (size / sharp) ** 2 * 4 + 0.16)[:, None] * (0.0056 / view.pixel * 0.5 + 0.5)
+        bright = 1.7 * found.light * clear * np.where(flat, 1.0, np.minimum((90 / found.far) ** 0.55, 3.0))[:, None]
+        gain = np.minimum(1.0, (size / sharp) ** 2 * 4 + 0.45)[:, None] * (0.0028 / self.view.pixel + 0.5)
         tall = np.where(flat, np.maximum(sharp * 0.16, 0.7), sharp)
         _splat(image, column, row, sharp, tall, streak, bright * np.where(flat[:, None], 1.0, gain))
         halo = ~flat & (bright.max(1) > 0.25)
@@ -169,11 +195,11 @@ class Picture:
         for k, (far, high) in enumerate(((26.0, 2.6), (10.0, 1.7))):
             lump = self._ridge(531 + k, x, far, 240.0, 1.6, 0.3)
             leaf = self._ridge(533, x, far, 9.0, 1.0, 0.6 + 0.1 * k)
-            top = (high * (lump - 0.35 + 0.22 * leaf) - EYE + 1.2) / far
+            top = (high * (0.9 * lump - 1.25 + 0.25 * leaf) - EYE + 0.9) / far
             soft = max(pixel, 0.10 * self.pace * _SHUTTER / far)
             alpha = ((top - y) / soft + 0.5).clamp(0, 1)
             glow = (0.10 * self.lamp) * (0.020 if far > 12 else 0.06) * (1 + 0.5 * leaf)
-            image = image + alpha * (self.ambient * 0.018 + glow - image)
+            image = image + alpha * (self.ambient * 0.035 + glow - image)
         return self._train(image, x, y)
 
     def _wires(self, image: Tensor, x: Tensor, y: Tensor, pixel: float, far: float) -> Tensor:
@@ -201,48 +227,51 @@ class Picture:
             return image
         far, last = 2.3, events[-1]
         q = (x * far + 68.0 * (self.t - last.time)) / 2.7
-        bars = 0.62 + 0.10 * torch.cos(2 * torch.pi * q) + 0.10 * torch.cos(2 * torch.pi * q / 9.5)
-        window = smoothstep((2.35 - EYE) / far, (2.55 - EYE) / far, y) * smoothstep(
-            (3.35 - EYE) / far, (3.15 - EYE) / far, y
+        bars = 0.85 + 0.08 * torch.cos(2 * torch.pi * q) + 0.12 * torch.cos(2 * torch.pi * q / 9.5)
+        up = y * far + EYE  # lamps under the ceiling, racks, heads and seats: all drawn out into bands
+        bands = 0.30 + 1.1 * torch.exp(-(((up - 3.12) / 0.07) ** 2)) + 0.30 * smoothstep(2.75, 3.0, up)
+        bands = bands * (1 - 0.45 * smoothstep(2.72, 2.6, up)) + 0.06 * sample(
+            light.tile(542, 256, 0.8, x), x * 0 + 0.4, up / 9
         )
+        window = smoothstep(2.32, 2.42, up) * smoothstep(3.34, 3.24, up)
         body = smoothstep((4.2 - EYE) / far, (3.9 - EYE) / far, y) * smoothstep((0.5 - EYE) / far, (0.9 - EYE) / far, y)
         tint = _planes((1.0, 0.78, 0.50) if last.x > 0 else (0.86, 0.95, 1.0), x.device)
         shell = self.ambient * 0.05 + 0.006 * tint
-        inside = shell + 0.42 * tint * bars * window
+        inside = shell + 0.55 * tint * (bars * bands.clamp(min=0.05)) * window
         return image + (here * body) * (inside - image)
 
-    def _wet(self, image: Tensor, view: View) -> Tensor:
-        """The country through the drops on the pane, (3, rows, W)."""
+    def _wet(self, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The country through the drops on the pane, (3, H, W)."""
         rain = self.stage.value("rain", self.t)
         if rain < 0.02:
             return image
-        shift = _drops(self.variant, self.t, rain, self.stage, view, self.room)
-        u, v = view.u / view.aspect, 1 - (torch.arange(view.rows, device=view.device) + 0.5)[:, None] * (2 / view.rows)
-        dx, dy, cover = shift.to(view.device)
-        seen = _look(image[None], u - dx * 0.9 / view.aspect, -v + dy * 1.8 * view.height / view.rows)
+        _, h, w = image.shape
+        dx, dy, cover = _drops(self.stage, self.t, rain, x, y)
+        u = (torch.arange(w, device=x.device) + 0.5)[None] * (2 / w) - 1
+        v = (torch.arange(h, device=x.device) + 0.5)[:, None] * (2 / h) - 1
+        seen = _look(image[None], u - dx * (1.2 * self.view.height / w), v + dy * (1.2 * self.view.height / h))
         mean = F.avg_pool2d(image[None], 8, ceil_mode=True)
-        veil = F.interpolate(mean, image.shape[1:], mode="bilinear", align_corners=False)[0]
-        rim = (1 - 0.55 * (dx * dx + dy * dy) * 5).clamp(min=0.3)
-        lens = (0.7 * seen + 0.45 * veil) * rim + 0.006 * self.lamp
-        film = 0.10 * rain
-        return image * (1 - film) + film * veil + cover * (lens - image)
+        veil = F.interpolate(mean, (h, w), mode="bilinear", align_corners=False)[0]
+        rim = (1 - 2.6 * (dx * dx + dy * dy)).clamp(min=0.3)
+        lens = (0.75 * seen + 0.5 * veil) * rim + 0.008 * self.lamp
+        image = image + 0.10 * rain * (veil - image)
+        return image + cover * (lens - image)
 
     def render(self) -> Tensor:
         """(rows, W, 3)."""
         layers, x, y = self._layers()
         glass = layers[GLASS]
+        inside = layers[LIT] * (self.lamp / _planes(_LAMP, x.device)) + layers[ALBEDO] * (self.ambient * 0.35)
+        image = inside + layers[GLOW] * (self.lamp * 1.5)
         left, right, low, high = self.car.glass
-        rows = ((y[:, 0] < high + 0.03) & (y[:, 0] > low - 0.03)).nonzero()
-        inside = layers[LIT] * self.lamp / _planes(_LAMP, x.device) + layers[ALBEDO] * self.ambient * 0.22
-        inside = inside + layers[GLOW] * self.lamp * 1.5
-        image = inside * (1 - glass)
-        if len(rows):
-            a, b = int(rows[0]), int(rows[-1]) + 1
-            part = View(self.view.width, self.view.height, self.view.top + a, b - a, self.view.device)
-            out = self._wet(self._country(part), part)
-            mirror = self._mirrored(x, y[a:b])
-            image[:, a:b] += glass[:, a:b] * (out * (1 - _GLASS) + mirror)
-        image = self._coffee(image, layers[CUP], x, y)
+        rows = ((y[:, 0] < high + 0.02) & (y[:, 0] > low - 0.02)).nonzero()
+        columns = ((x[0] > left - 0.02) & (x[0] < right + 0.02)).nonzero()
+        if len(rows) and len(columns):
+            r, c = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+            out = self._wet(self._country(x[:, c], y[r]), x[:, c], y[r])
+            pane = glass[:, r, c]
+            image[:, r, c] += pane * (out * (1 - _GLASS) + self._mirrored(x[:, c], y[r]) - image[:, r, c])
+        image = self._coffee(image, x, y)
         edge = (self.view.u / self.view.aspect) ** 2 + self.view.v**2
         return (image * (1 - 0.13 * edge)).permute(1, 2, 0).clamp(min=0)
 
@@ -253,14 +282,15 @@ class Picture:
         twice = _look(self.car.layers[:, MIRROR], (x - dx + 0.013) / WIDE, -(y - dy - 0.004) / HIGH)
         return (0.62 * once + 0.38 * twice) * (_GLASS * 1.25) * self.lamp
 
-    def _coffee(self, image: Tensor, cup: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def _coffee(self, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The cup and its steam, where there is coffee."""
         there = float(np.clip(self.stage.value("steam", self.t) / 0.1, 0, 1))
         if there <= 0:
             return image
+        cup = _look(self.car.layers[:, CUP], x / WIDE, -y / HIGH)[0]
         cx, brim = self.car.cup
         side = ((x - cx) / 0.05).clamp(-1, 1)
-        china = (0.30 - 0.18 * side * (1 if self.car.glass[0] else 1)) * self.lamp + self.ambient * 0.25
+        china = (0.30 - 0.12 * side) * self.lamp + self.ambient * 0.25
         image = image + (there * cup) * (china - image)
         up = ((y - brim) / 0.30).clamp(min=0)
         sway_ = 0.025 * torch.sin(9 * up - 1.3 * self.t) * up
@@ -270,11 +300,13 @@ class Picture:
 
 
 def _splat(out: Tensor, column: Array, row: Array, wide: Array, tall: Array, streak: Array, colour_K3: Array) -> None:
-    """Add soft points to planes (3, H, W), in place: deviations in pixels, drawn out sideways by `streak` pixels; a point
-    keeps its light when it is drawn out."""
+    """Add soft points to planes (3, H, W), in place: deviations in pixels, drawn out sideways by `streak` pixels, which
+    keeps their light."""
     _, h, w = out.shape
     along = np.sqrt(wide**2 + streak**2 / 12)
-    classes = np.ceil(np.log2(np.maximum(along, 0.5))).astype(int) * 64 + np.ceil(np.log2(np.maximum(tall, 0.5))).astype(int)
+    classes = np.ceil(np.log2(np.maximum(along, 0.5))).astype(int) * 64 + np.ceil(
+        np.log2(np.maximum(tall, 0.5))
+    ).astype(int)
     for one in np.unique(classes):  # of about a size, so that small ones do not get the patches of large ones
         part = np.flatnonzero(classes == one)
         reach, high = math.ceil(2.5 * float(along[part].max())), math.ceil(2.5 * float(tall[part].max()))
@@ -302,14 +334,13 @@ def _chances(variant: int) -> Array:
     return np.random.default_rng([variant, 53]).random((_DROPS, 8))
 
 
-def _drops(variant: int, t: float, rain: float, stage: Stage, view: View, camera: Camera) -> Tensor:
-    """Drops on the pane: how they turn the view (dx, dy) and cover it, (3, rows, W).
+def _drops(stage: Stage, t: float, rain: float, x: Tensor, y: Tensor) -> Tensor:
+    """Drops on the pane: how they turn the view (dx, dy) and cover it, (3, H, W).
 
     A drop sits, then the wind of the ride takes it backwards and down; the faster the train, the flatter its path.
     """
-    chance = _chances(variant)
-    amount = 0.05 + 0.95 * rain
-    chance = chance[chance[:, 0] < amount]
+    chance = _chances(stage.segment(t).variant)
+    chance = chance[chance[:, 0] < 0.05 + 0.95 * rain]
     period = 3.5 + 5 * chance[:, 1]
     turn = t / period + chance[:, 2]
     life, k = turn % 1, np.floor(turn)
@@ -317,22 +348,19 @@ def _drops(variant: int, t: float, rain: float, stage: Stage, view: View, camera
     runs = np.clip((life - 0.55 - 0.3 * chance[:, 3]) / 0.45, 0, 1) ** 2
     reach = (0.25 + 1.1 * chance[:, 4]) * (0.25 + 0.75 * pace)
     steep = 1.0 / (0.35 + 2.2 * pace)
-    x = ((chance[:, 5] + 0.618 * k) % 1 * 2.3 - 1.15) * 1.1 - runs * reach
-    y = (chance[:, 6] + 0.381 * k) % 1 * 1.3 - 0.55 - runs * reach * steep
+    at_x = ((chance[:, 5] + 0.618 * k) % 1 * 2.3 - 1.0) - runs * reach
+    at_y = (chance[:, 6] + 0.381 * k) % 1 * 1.5 - 0.5 - runs * reach * steep
     radius = (0.0055 + 0.013 * chance[:, 7] ** 3) * np.clip(life / 0.05, 0, 1) * np.clip((1 - life) / 0.08, 0, 1)
     long = 1 + 2.5 * np.clip(runs * 3, 0, 1) * (0.3 + 0.7 * pace)
-    out = torch.zeros(3, view.rows, view.width)
-    step = view.pixel / camera.focal
-    column = (x + view.aspect / camera.focal - camera.turn) / step
-    row = ((1 - camera.tilt) / camera.focal - y) / step - view.top
-    size = radius / step
-    keep = (size > 0.3) & (column > -9) & (column < view.width + 9) & (row > -9) & (row < view.rows + 9)
-    angle = math.atan2(steep, 1.0)
+    step = float(x[0, 1] - x[0, 0])
+    out = torch.zeros(3, y.shape[0], x.shape[1])
+    column, row, size = (at_x - float(x[0, 0])) / step, (float(y[0, 0]) - at_y) / step, radius / step
+    keep = (size > 0.3) & (column > -9) & (column < x.shape[1] + 9) & (row > -9) & (row < y.shape[0] + 9)
     for low, high in ((0.3, 2.0), (2.0, 4.0), (4.0, 99.0)):
         mine = keep & (size > low) & (size <= high)
         if mine.any():
-            _caps(out, column[mine], row[mine], size[mine], long[mine], angle)
-    return out
+            _caps(out, column[mine], row[mine], size[mine], long[mine], math.atan2(steep, 1.0))
+    return out.to(x.device)
 
 
 def _caps(out: Tensor, column: Array, row: Array, size: Array, long: Array, angle: float) -> None:
