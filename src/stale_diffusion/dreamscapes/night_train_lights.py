@@ -11,12 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stale_diffusion.dreamscapes.night_train_ride import NEAREST, TOP_SPEED, way
 from stale_diffusion.dreamscapes.place import Array
 from stale_diffusion.scene import Event, Stage
 
 EYE = 2.9  # metres from the fields to the eye: a low bank, and the floor of the car
+Floats = NDArray[np.floating]
 # Linear colours: high-pressure sodium, warm and neutral LED, tungsten windows, television, mercury.
 _KINDS = np.array([[1.0, 0.50, 0.10], [1.0, 0.72, 0.40], [0.85, 0.92, 1.0], [1.0, 0.58, 0.24], [0.45, 0.60, 1.0],
                    [0.55, 1.0, 0.80]])  # fmt: skip
@@ -50,7 +52,7 @@ def _shown(life: float, chance: Array) -> Array:
     return np.clip((life - chance) / 0.06, 0, 1)
 
 
-def _row(x: Array, h: Array, z: Array, radius: Array, light: Array) -> Array:
+def _row(x: Floats, h: Floats, z: Floats, radius: Floats, light: Floats) -> Array:
     return np.concatenate([np.stack([x, h, z, radius], 1), light], 1)
 
 
@@ -156,8 +158,8 @@ def _crossings(stage: Stage, events: list[Event], t: float) -> list[Array]:
 def lights(stage: Stage, t: float, wide: float) -> Lights:
     """Every light that may be in view at time t, between slopes -wide and wide."""
     life = stage.value("life", t)
-    rows = [*_towns(stage, t, wide, life), *_farms(stage, t, wide, life), *_suburbs(stage, t, wide, life), *_streets(stage, t, wide, life),
-            *_lineside(stage, t, wide, life), *_crossings(stage, stage.events("bell", t - 9, t), t)]  # fmt: skip
+    rows = [row for kind in (_towns, _farms, _suburbs, _streets, _lineside) for row in kind(stage, t, wide, life)]
+    rows += _crossings(stage, stage.events("bell", t - 9, t), t)
     all_ = np.concatenate(rows)
     at, pace = way(stage, t), TOP_SPEED * stage.value("flow", t)
     x, z = (all_[:, 0] - at) / all_[:, 2], all_[:, 2]

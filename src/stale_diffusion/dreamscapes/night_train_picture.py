@@ -110,11 +110,13 @@ class Picture:
 
     def _ridge(self, seed: int, x: Tensor, far: float, length: float, slope: float, row: float) -> Tensor:
         """Noise along the line at a distance, (1, W), blurred by the way of the shutter."""
-        blur = self.pace * _SHUTTER / length
+        shifts = self.pace * _SHUTTER / far * np.array([-0.4, -0.2, 0.0, 0.2, 0.4])
+        return torch.stack([self._noise(seed, x + float(k), far, length, slope, row) for k in shifts]).mean(0)
+
+    def _noise(self, seed: int, x: Tensor, far: float, length: float, slope: float, row: float) -> Tensor:
+        """Noise along the line at a distance, (1, W)."""
         at = torch.full((1, 1), row, device=x.device)
-        tile = light.tile(seed, 256, slope, x)
-        east = (x * far + self.way) / length
-        return torch.stack([sample(tile, east + k * blur, at) for k in (-0.4, -0.2, 0.0, 0.2, 0.4)]).mean(0)
+        return sample(light.tile(seed, 256, slope, x), (x * far + self.way) / length, at)
 
     def _hills(self, image: Tensor, fog: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
         """Mountains or low hills, then woods, as shapes against the sky, over it in place."""
@@ -163,8 +165,10 @@ class Picture:
         ground = ground + (1 - torch.exp(-z / (1800 - 1500 * self.light.haze))) * (0.8 * fog - ground)
         windows = 0.55 + 0.45 * torch.cos(2 * torch.pi * east / 2.4 + 1.1)
         spread = 3.0 / (3.0 + (z - 4.5).clamp(min=0) ** 2) * (0.35 + 0.65 * windows)
+        lit = 0.26 * self.lamp + 0.05 * _planes(_LAMP, x.device)
         bed = (0.13 * (1 + 0.45 * near + 0.5 * lines)).clamp(min=0.01)
-        return ground + (bed * spread) * (0.26 * self.lamp + 0.05 * _planes(_LAMP, x.device))
+        out: Tensor = ground + (bed * spread) * lit
+        return out
 
     def _shine(self, image: Tensor, x: Tensor, y: Tensor, step: float) -> None:
         """Lights of the country, in place: drawn out by their speed, with a bloom."""
@@ -184,8 +188,8 @@ class Picture:
         tall = np.where(flat, np.maximum(sharp * 0.16, 0.7), sharp)
         _splat(image, column, row, sharp, tall, streak, bright * np.where(flat[:, None], 1.0, gain))
         halo = ~flat & (bright.max(1) > 0.25)
-        wide = np.full(int(halo.sum()), (0.022 + 0.05 * self.light.haze) / step)
-        _splat(image, column[halo], row[halo], wide, wide, streak[halo], bright[halo] * 0.045)
+        wide = np.full(int(halo.sum()), (0.014 + 0.04 * self.light.haze) / step)
+        _splat(image, column[halo], row[halo], wide, wide, streak[halo], bright[halo] * 0.035)
 
     def _beside(self, image: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
         """Poles and wires along the line, bushes, and another train."""
@@ -193,13 +197,20 @@ class Picture:
         if old.random() < 0.6:
             image = self._wires(image, x, y, pixel, float(old.uniform(9, 16)))
         for k, (far, high) in enumerate(((26.0, 2.6), (10.0, 1.7))):
-            lump = self._ridge(531 + k, x, far, 240.0, 1.6, 0.3)
-            leaf = self._ridge(533, x, far, 9.0, 1.0, 0.6 + 0.1 * k)
-            top = (high * (0.9 * lump - 1.25 + 0.25 * leaf) - EYE + 0.9) / far
-            soft = max(pixel, 0.10 * self.pace * _SHUTTER / far)
-            alpha = ((top - y) / soft + 0.5).clamp(0, 1)
-            glow = (0.10 * self.lamp) * (0.020 if far > 12 else 0.06) * (1 + 0.5 * leaf)
-            image = image + alpha * (self.ambient * 0.035 + glow - image)
+            blur = self.pace * _SHUTTER / far
+            taps = 1 + int(min(6, blur / (1.5 * pixel)))
+            tops, leaf = [], torch.zeros_like(x)
+            for shift in ((np.arange(taps) + 0.5) / taps - 0.5).tolist():
+                at = x + shift * blur
+                lump, leaf = self._noise(531 + k, at, far, 240.0, 1.6, 0.3), self._noise(533, at, far, 9.0, 1.0, 0.6)
+                tops.append((high * (0.9 * lump - 1.25 + 0.25 * leaf) - EYE + 0.9) / far)
+            first = int((y[:, 0] > float(torch.stack(tops).max()) + pixel).sum())
+            if first >= len(y):
+                continue
+            part, v = image[:, first:], y[first:]
+            alpha = torch.stack([((top - v) / pixel + 0.5).clamp(0, 1) for top in tops]).mean(0)
+            glow = (0.10 * self.lamp) * (0.020 if far > 12 else 0.06) * (1 + 0.4 * leaf)
+            part += alpha * (self.ambient * 0.035 + glow - part)
         return self._train(image, x, y)
 
     def _wires(self, image: Tensor, x: Tensor, y: Tensor, pixel: float, far: float) -> Tensor:
@@ -235,9 +246,9 @@ class Picture:
         )
         window = smoothstep(2.32, 2.42, up) * smoothstep(3.34, 3.24, up)
         body = smoothstep((4.2 - EYE) / far, (3.9 - EYE) / far, y) * smoothstep((0.5 - EYE) / far, (0.9 - EYE) / far, y)
-        tint = _planes((1.0, 0.78, 0.50) if last.x > 0 else (0.86, 0.95, 1.0), x.device)
+        tint = _planes((1.0, 0.72, 0.42) if last.x > 0 else (0.95, 0.92, 0.82), x.device)
         shell = self.ambient * 0.05 + 0.006 * tint
-        inside = shell + 0.55 * tint * (bars * bands.clamp(min=0.05)) * window
+        inside = shell + 0.34 * tint * (bars * bands.clamp(min=0.05)) * window
         return image + (here * body) * (inside - image)
 
     def _wet(self, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -255,7 +266,8 @@ class Picture:
         rim = (1 - 2.6 * (dx * dx + dy * dy)).clamp(min=0.3)
         lens = (0.75 * seen + 0.5 * veil) * rim + 0.008 * self.lamp
         image = image + 0.10 * rain * (veil - image)
-        return image + cover * (lens - image)
+        image = image + cover * (lens - image)
+        return image
 
     def render(self) -> Tensor:
         """(rows, W, 3)."""
@@ -280,7 +292,8 @@ class Picture:
         dx, dy = 0.9 * self.shake[0], 0.9 * self.shake[1]
         once = _look(self.car.layers[:, MIRROR], (x - dx) / WIDE, -(y - dy) / HIGH)
         twice = _look(self.car.layers[:, MIRROR], (x - dx + 0.013) / WIDE, -(y - dy - 0.004) / HIGH)
-        return (0.62 * once + 0.38 * twice) * (_GLASS * 1.25) * self.lamp
+        both: Tensor = (0.62 * once + 0.38 * twice) * (_GLASS * 1.25) * self.lamp
+        return both
 
     def _coffee(self, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The cup and its steam, where there is coffee."""
@@ -296,7 +309,10 @@ class Picture:
         sway_ = 0.025 * torch.sin(9 * up - 1.3 * self.t) * up
         wisp = sample(light.tile(541, 256, 1.6, x), (x - cx) * 0.9 + 0.02 * self.t, up * 0.35 - 0.10 * self.t)
         plume = torch.exp(-(((x - cx - sway_) / (0.022 + 0.035 * up)) ** 2)) * torch.exp(-1.6 * up) * (y > brim)
-        return image + there * 0.16 * (plume * (0.6 + 0.6 * wisp).clamp(min=0)) * (self.lamp * 0.8 + self.ambient * 0.4)
+        out: Tensor = image + there * 0.16 * (plume * (0.6 + 0.6 * wisp).clamp(min=0)) * (
+            self.lamp * 0.8 + self.ambient * 0.4
+        )
+        return out
 
 
 def _splat(out: Tensor, column: Array, row: Array, wide: Array, tall: Array, streak: Array, colour_K3: Array) -> None:

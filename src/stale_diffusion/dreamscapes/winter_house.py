@@ -95,7 +95,7 @@ def _wall(c: Canvas, house: House, ends: Array, gable: float, light: float) -> N
     high = np.stack([house.at(a, house.wall, b) for a, b in ends])
     corners = [low[0], low[1], high[1], high[0]]
     if gable:
-        corners.insert(3, house.at(*(ends.mean(0)[:1]), house.wall + house.roof, float(ends.mean(0)[1])))
+        corners.insert(3, house.at(float(ends[:, 0].mean()), house.wall + house.roof, float(ends[:, 1].mean())))
     found = polygon(c, slopes(np.stack(corners)))
     if found is None:
         return
