@@ -82,7 +82,7 @@ def _cracks(stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> No
     for e in stage.events("crack", first - 2, last):
         rng = np.random.default_rng([int(e.time * 1000), 21])
         far = metres(e.distance)
-        loud = (0.05 + 0.25 * e.strength) * 50 / (40 + far)
+        loud = (0.04 + 0.15 * e.strength) * 50 / (40 + far)
         if ground(stage.segment(e.time).variant) == "snow":
             knock = ring(rate, 0.2, [(rng.uniform(240, 420), 1, 0.12), (rng.uniform(700, 1100), 0.6, 0.06)], 5e-4)
             wave = knock + 0.7 * np.pad(burst(rng, rate, 0.05, 600, 5000, 2e-4), (0, len(knock)))[: len(knock)]
@@ -95,13 +95,13 @@ def _birds(stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> Non
     """A loon on the lake, whose wail slides up and down again; an owl elsewhere."""
     first, last = start / rate, (start + len(out)) / rate
     for e in stage.events("bird", first - 4, last):
-        loud = (0.03 + 0.07 * e.strength) / (0.7 + 2 * e.distance)
+        loud = (0.012 + 0.03 * e.strength) / (0.7 + 2 * e.distance)
         if ground(stage.segment(e.time).variant) == "lake":
             seconds = 1.7
             s = np.arange(int(seconds * rate)) / rate / seconds
             hz = 620 + 330 * np.clip((s - 0.2) / 0.12, 0, 1) - 240 * np.clip((s - 0.78) / 0.15, 0, 1)
             phase = 2 * np.pi * np.cumsum(hz) / rate
-            call = np.sin(np.pi * s) ** 0.5 * (np.sin(phase) + 0.15 * np.sin(2 * phase))
+            call = np.sin(np.pi * s) ** 0.8 * (np.sin(phase) + 0.22 * np.sin(2 * phase) + 0.07 * np.sin(3 * phase))
             add_grain(out, start, rate, e.time, loud * call, e.x)
             continue
         for lag, seconds in ((0.0, 0.45), (0.85, 0.2), (1.2, 0.65)):

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stale_diffusion.dreamscapes.noise import sample, texture
+from stale_diffusion.dreamscapes.noise import texture
 from stale_diffusion.scene import Stage
 
 # Linear BT.709 of the lines, brought into the gamut as film does it: with white.
@@ -47,20 +47,31 @@ class Storm:
         return cls(stage.value("light", t), stage.value("flow", t), 0.25 * t + 1.9 * stage.integral("flow", t), t, seed)
 
 
+def _spline(x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The first of four knots around x, and their weights in a cubic B-spline."""
+    i = torch.floor(x)
+    f = x - i
+    g = 1 - f
+    return i.long() - 1, [g**3 / 6, (3 * f**3 - 6 * f**2 + 4) / 6, (3 * g**3 - 6 * g**2 + 4) / 6, f**3 / 6]
+
+
 def _wave(seed: int, slope: float, x: Tensor, y: float) -> Tensor:
-    """Noise along a line; the mean of two looks a texel apart, so that the texels do not show as a fence of rays."""
-    row, half = torch.full((1, 1), y % 1.0), 0.5 / 256
-    tile = texture(seed, 256, slope)
-    return (0.5 * (sample(tile, x - half, row) + sample(tile, x + half, row)))[0]
+    """Noise along a line (N,), smooth to the second derivative in x and y: the light of a curtain goes with the inverse
+    of how fast it folds, so the kinks of bilinear noise would show as a fence of rays."""
+    tile = texture(seed, 256, slope)[0, 0, 1:-1, 1:-1]
+    first, weights = _spline(torch.tensor(y % 1.0 * 256))
+    row = sum((w * tile[int(first + k) % 256] for k, w in enumerate(weights)), torch.zeros(256))
+    first, weights = _spline(x * 256)
+    return sum((w * row[(first + k) % 256] for k, w in enumerate(weights)), torch.zeros(x.shape))
 
 
 def _curtain(
     storm: Storm, k: int, rng: np.random.Generator, wide: float, points: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Curtain k: X and Z in km, light of low hard rays and of tall soft ones at each point, (N,) each."""
-    away = float(np.exp(rng.uniform(np.log(150), np.log(520))))
+    away = float(np.exp(rng.uniform(np.log((220, 150, 150)[k]), np.log((460, 520, 620)[k]))))
     slant, row, start = rng.normal(0, 0.22), rng.random(), rng.random()
-    s = torch.linspace(-1.35, 1.35, points)[None] * away * wide  # km along the arc
+    s = torch.linspace(-1.35, 1.35, points) * away * wide  # km along the arc
     p, busy = storm.phase, 0.25 + 0.75 * storm.flow
     drift = (0.010, -0.013, 0.008)[k] * p
     big = _wave(311, 2.0, s / 2600 + start + 0.12 * drift, row + 0.0009 * p)
@@ -68,15 +79,15 @@ def _curtain(
     curl = _wave(313, 1.8, s / 420 + start + drift, 0.3 + row + 0.009 * p)
     curl_x = _wave(313, 1.8, s / 420 + start + drift, 0.37 + row + 0.009 * p)
     fold = away / 300 * busy
-    x = s[0] + 44 * fold * curl_x + 12 * fold * mid
-    z = away + slant * s[0] + away * 0.20 * big + 36 * fold * mid + 30 * fold * curl
+    x = s + 44 * fold * curl_x + 12 * fold * mid
+    z = away + slant * s + away * 0.20 * big + 36 * fold * mid + 30 * fold * curl
     patch = _wave(314, 1.6, s / 1500 + 0.7 * start + 0.2 * drift, row + 0.006 * p)
     sheet = torch.exp(1.15 * patch + 0.25 * mid - 0.3)
-    fine = _wave(315, 1.5, s / 300 + start + 1.7 * drift, row + 0.05 * p)
-    finer = _wave(316, 1.4, s / 170 + start + 2.9 * drift, row + 0.09 * p)
-    rays = torch.exp((0.10 + 0.22 * storm.flow) * fine + (0.03 + 0.12 * storm.flow) * finer)
+    fine = _wave(315, 1.3, s / 300 + start + 1.7 * drift, row + 0.05 * p)
+    finer = _wave(316, 1.1, s / 170 + start + 2.9 * drift, row + 0.09 * p)
+    rays = torch.exp((0.16 + 0.30 * storm.flow) * fine + (0.08 + 0.22 * storm.flow) * finer)
     tall = torch.exp(0.18 * fine + 0.80 * _wave(317, 1.4, s / 500 + start + 1.2 * drift, row + 0.02 * p) - 0.3)
-    ends = 1 / (1 + (s[0] / (away * 2.4)) ** 4)
+    ends = 1 / (1 + (s / (away * 2.4)) ** 4)
     return x, z.clamp(min=_NEAR * 1.02), sheet * rays * ends, sheet * tall * ends
 
 

@@ -45,12 +45,12 @@ def _rolling(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]
         v, rain = stage.value("flow", t), stage.value("rain", t)
         swing = 1 + 0.22 * sway(stage, np.array([t]))[0]
         train = float(beside(events, np.array([t]))[0])
-        rumble = (0.004 + 0.30 * v**1.5 * swing) * band(f, 28, 95, 1.2)
-        roll = 0.085 * v**1.5 * band(f, 120, 420, 1) + 0.030 * v**1.5 * resonance(f, 560 + 260 * v, 2.2)
+        rumble = (0.004 + 0.24 * v**1.5 * swing) * band(f, 28, 95, 1.2)
+        roll = 0.065 * v**1.5 * band(f, 120, 420, 1) + 0.030 * v**1.5 * resonance(f, 560 + 260 * v, 2.2)
         air = 0.020 * v**2.5 * band(f, 700, 3500, 0.7)
         hall = 0.0035 * band(f, 90, 260, 1) + 0.0018 * resonance(f, 118, 14)  # ventilation
         drops = 0.020 * rain**1.2 * (0.4 + 0.6 * v) * band(f, 1200, 6000, 1)
-        rush = train * (0.34 * band(f, 60, 260, 1) + 0.16 * band(f, 300, 2400, 0.8))
+        rush = train * (0.13 * band(f, 60, 260, 1) + 0.045 * band(f, 300, 2400, 0.8))
         return np.asarray((rumble + roll + air + hall + drops + rush) * np.sqrt(f[-1] / 24000))
 
     both = shaped_noise(f"night train {stage.segment(start / rate).variant}", start, n, rate, spectrum, channels=3)
@@ -67,8 +67,8 @@ def _clacks(stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> No
     for time, loud, index in zip(*joints(stage, first - 0.25, last), strict=True):
         k = int(index)
         x = 0.25 * np.sin(2.4 * k)
-        add_grain(out, start, rate, float(time), 0.11 * loud * knocks[k % 8], x)
-        add_grain(out, start, rate, float(time), 0.20 * loud * floors[k % 3], 0.3 * x)
+        add_grain(out, start, rate, float(time), 0.17 * loud * knocks[k % 8], x)
+        add_grain(out, start, rate, float(time), 0.34 * loud * floors[k % 3], 0.3 * x)
 
 
 def _crossing(e: Event, stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> None:
@@ -111,7 +111,7 @@ def _events(stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> No
         add_grain(out, start, rate, e.time, (0.02 + 0.08 * e.strength) * wave, 0.4 * e.x)
     for e in stage.events("passing", first - 1, last):
         rng = np.random.default_rng([int(e.time * 1000), 63])
-        blow = burst(rng, rate, 0.5, 32, 110, 0.03) * (0.3 + 0.3 * e.strength)
+        blow = burst(rng, rate, 0.7, 32, 110, 0.12) * (0.2 + 0.2 * e.strength)
         add_grain(out, start, rate, e.time + 0.35, 0.6 * blow, 0.3 * np.sign(e.x))
     for e in stage.events("bell", first - 2 * NEAREST - 4, last):
         _crossing(e, stage, out, start, rate)

@@ -399,5 +399,6 @@ def _caps(out: Tensor, column: Array, row: Array, size: Array, long: Array, angl
 
 
 def render(stage: Stage, t: float, view: View) -> Tensor:
-    """The picture of a night train at time t, (rows, W, 3), linear light."""
-    return Picture(stage, t, view).render()
+    """The picture of a night train at time t, (rows, W, 3), linear light; a band of it is cut from the whole."""
+    whole = View.whole(view.width, view.height, view.device)
+    return Picture(stage, t, whole).render()[view.top : view.top + view.rows]

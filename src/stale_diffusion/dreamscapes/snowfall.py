@@ -70,7 +70,7 @@ def _bough(out: NDArray[np.float32], start: int, rate: int, e: Event) -> None:
         add_grain(out, start, rate, at, 0.10 * loud * (0.4 + 0.6 * rng.random()) * wave, e.x)
         at += rng.uniform(0.02, 0.05)
     thump = burst(rng, rate, 0.5, 50, 240, 0.012)
-    add_grain(out, start, rate, e.time + LANDS, 0.42 * loud * thump, e.x)
+    add_grain(out, start, rate, e.time + LANDS, 0.26 * loud * thump, e.x)
     for k in range(4):
         powder = burst(rng, rate, 0.7, 700, 3200, 0.15)
         add_grain(out, start, rate, e.time + LANDS + 0.18 * k, 0.06 * loud * powder, e.x + 0.1 * k - 0.15)
@@ -87,8 +87,8 @@ def _calls(stage: Stage, out: NDArray[np.float32], start: int, rate: int) -> Non
     for e in stage.events("bell", first - 8, last):
         hz = 250 + 190 * float(stage.rng("bell", e.time).random())
         modes = [(hz * r * 2, a / (1 + (hz * r / 700) ** 2), t60) for r, a, t60 in _PARTIALS]
-        loud = (0.05 + 0.07 * e.strength) / (0.6 + e.distance)
-        add_grain(out, start, rate, e.time, loud * 0.5 * ring(rate, 7.5, modes, 0.012), 0.7 * e.x)
+        loud = (0.03 + 0.05 * e.strength) / (0.6 + e.distance)
+        add_grain(out, start, rate, e.time, loud * 0.5 * ring(rate, 7.5, modes, 0.05), 0.7 * e.x)
     for e in stage.events("bird", first - 3, last):
         rng = np.random.default_rng([int(e.time * 1000), 4])
         night = light.quarter_of_day(stage.segment(e.time).statics.get("hour", 0.5)) == "night"

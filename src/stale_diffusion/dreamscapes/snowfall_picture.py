@@ -114,7 +114,7 @@ class Picture:
         d = _NEAREST * _STEP**layer
         high, wide = 2.6, 2 * view.aspect + 0.6
         volume = high * wide * d * d / f**2 * d * (_STEP - 1)
-        chance = _chances(self.variant, layer, int(min(24.0 * volume + 6, 2200)))
+        chance = _chances(self.variant, layer, int(min(34.0 * volume + 8, 2600)))
         amount = 0.02 + 0.98 * self.snow**1.25
         born = np.clip((amount - chance[:, 0]) / 0.05, 0, 1)
         chance, born = chance[born > 0], born[born > 0]
@@ -128,7 +128,7 @@ class Picture:
         radius = _RADIUS * (0.55 + 0.9 * chance[:, 6] ** 2) * f / d
         blur = 0.0045 * f * abs(1 / d - 1 / 9)  # out of focus: the lens looks at 9 m
         deviation = np.sqrt((0.55 * radius) ** 2 + (0.5 * blur) ** 2 + (0.55 * view.pixel) ** 2)
-        cover = born * 1.2 * (radius / deviation) ** 2
+        cover = born * 1.5 * (radius / deviation) ** 2
         carried = self.side * (0.25 + GALE * self.wind) * f / d * _SHUTTER, -FALL * f / d * _SHUTTER
         return np.stack([u, v], 1), deviation, np.minimum(cover, 1.2), carried
 
