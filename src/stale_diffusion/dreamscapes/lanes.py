@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from stale_diffusion.dreamscapes.place import Array
-from stale_diffusion.scene import Event, Stage
+from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
 from stale_diffusion.senses.smell import NOTES
 
 
@@ -34,6 +34,27 @@ def happenings(rng: np.random.Generator, kind: str, rate: Array, weak: float) ->
         event = Event(kind, time, float(rng.beta(1.6, weak)), float(rng.uniform(-1, 1)), float(rng.random()))
         found.append((int(s), event))
     return found
+
+
+def assembled(
+    place: str,
+    variant: int,
+    statics: Sequence[Mapping[str, float]],
+    curves: Mapping[str, Array],
+    happened: Sequence[tuple[int, Event]],
+    first: Sequence[str] = (),
+) -> list[Segment]:
+    """Segments from their statics (S,), curves (S, 16) and events (segment, event).
+
+    Args:
+        first: kinds of events that stay where there are too many; the strongest of the others stay beside them.
+    """
+    out = []
+    for s, at in enumerate(statics):
+        mine = sorted((e for i, e in happened if i == s), key=lambda e: (e.kind not in first, -e.strength))[:SLOTS]
+        fitted = {name: fit_curve(samples[s]) for name, samples in curves.items()}
+        out.append(Segment(place, place, variant, at, fitted, tuple(sorted(mine, key=lambda e: e.time))))
+    return out
 
 
 def gusty(wind: Array, events: Sequence[Event]) -> Array:
