@@ -93,6 +93,14 @@ def is_sweet(variant: int) -> bool:
     return bool(variant >> 14 & 1)
 
 
+def _brick(segment: Segment) -> float:
+    return float(is_brick(segment.variant))
+
+
+def _sweet(segment: Segment) -> float:
+    return float(is_sweet(segment.variant))
+
+
 def door(stage: Stage, t: Array) -> Array:
     """How far the oven is open at each time, (T,) in [0, 1]: 0.5 s to open, 0.4 s to shut."""
     out = np.zeros(len(t))
@@ -200,12 +208,13 @@ class Bakery(Place):
         an open oven at 250 C warm a face so). Seat: the burner's hum (0.07, 50 Hz) or the draught (38 Hz), a tray set
         down (0.6, 75 Hz, 80 ms), the door (0.35, 55 Hz); back: crusts (0.35, 230 Hz, 30 ms), the hiss of steam."""
         fire, steam, life = (stage.values(name, t) for name in ("fire", "steam", "life"))
-        brick, open_ = is_brick(stage.segment(float(t[0])).variant), door(stage, t)
+        brick, open_ = lanes.constant(stage, t, _brick), door(stage, t)
         crack, shut = lanes.pulses(stage, "crack", t, 0.002, 0.03), lanes.pulses(stage, "creak", t, 0.01, 0.12)
         clink, hiss = lanes.pulses(stage, "clink", t, 0.003, 0.08), lanes.pulses(stage, "pour", t, 0.08, 0.8)
         parts = np.stack([0.02 + 0.08 * fire * (0.3 + 0.7 * fire), 0.6 * clink, 0.35 * shut,
                           0.03 + 0.05 * life, 0.35 * crack, 0.25 * hiss + 0.04 * steam])  # fmt: skip
-        hertz = (parts * np.array([38 if brick else 50, 75, 55, 130, 230, 190])[:, None]).sum(0) / parts.sum(0)
+        hertz = (parts * np.array([50, 75, 55, 130, 230, 190])[:, None]).sum(0) - 12 * brick * parts[0]
+        hertz = hertz / parts.sum(0)
         warmth = 22 + 13 * fire**1.2 + 8 * open_ * (0.4 + 0.6 * fire) + 2 * hiss + 2 * stage.values("light", t)
         draught = 0.15 + 0.2 * steam + (0.5 + 0.7 * fire) * open_
         return lanes.felt(parts[:3].sum(0), parts[3:].sum(0), hertz, warmth, draught)
@@ -215,8 +224,8 @@ class Bakery(Place):
         from the open door; vanilla and milk of sweet dough; wood smoke of a brick oven, hot metal of a deck oven; flour
         dust where it is busy."""
         fire, steam, flow, life = (stage.values(name, t) for name in ("fire", "steam", "flow", "life"))
-        variant, open_ = stage.segment(float(t[0])).variant, door(stage, t)
-        hiss, brick, sweet = lanes.pulses(stage, "pour", t, 0.2, 1.5), is_brick(variant), is_sweet(variant)
+        brick, sweet = (lanes.constant(stage, t, read) for read in (_brick, _sweet))
+        hiss, open_ = lanes.pulses(stage, "pour", t, 0.2, 1.5), door(stage, t)
         crack = lanes.pulses(stage, "crack", t, 0.1, 1.0)
         return lanes.released(
             {
@@ -224,7 +233,7 @@ class Bakery(Place):
                 "vanilla": sweet * (0.28 + 0.22 * flow + 0.2 * open_),
                 "warm milk": sweet * (0.26 - 0.08 * flow + 0.1 * open_),
                 "wood smoke": brick * (0.14 + 0.30 * fire + 0.15 * open_ - 0.08 * steam),
-                "hot metal": (not brick) * (0.06 + 0.22 * fire),
+                "hot metal": (1 - brick) * (0.06 + 0.22 * fire),
                 "dust": 0.05 + 0.22 * life,
             },
             len(t),
@@ -233,14 +242,14 @@ class Bakery(Place):
     def taste(self, stage: Stage, t: Array) -> Array:
         """The air of a bakery tastes a little sweet; a loaf that is broken (a crack of strength over 0.7) is tasted for
         3 s: sweet (the crust's maltose), salty (bread is about 1.2 % salt) and umami; sweet buns are sweeter."""
-        flow, sweet = stage.values("flow", t), is_sweet(stage.segment(float(t[0])).variant)
+        flow, sweet = stage.values("flow", t), lanes.constant(stage, t, _sweet)
         bites = stage.events("crack", float(t.min()) - 12, float(t.max()) + 1e-6)
         s = np.maximum(t[None] - np.array([e.time for e in bites if e.strength > TASTED]).reshape(-1, 1), 0)
         bite = np.minimum((-np.expm1(-s / 0.3) * np.exp(-s / 3)).sum(0), 1)
         out = np.zeros((len(t), 5))
-        out[:, 0] = (0.07 + 0.10 * flow) * (1.6 if sweet else 1.0) + bite * (0.75 if sweet else 0.35)
-        out[:, 2] = bite * (0.15 if sweet else 0.40)
-        out[:, 4] = 0.04 * flow + bite * (0.12 if sweet else 0.35)
+        out[:, 0] = (0.07 + 0.10 * flow) * (1 + 0.6 * sweet) + bite * (0.35 + 0.4 * sweet)
+        out[:, 2] = bite * (0.40 - 0.25 * sweet)
+        out[:, 4] = 0.04 * flow + bite * (0.35 - 0.23 * sweet)
         return np.clip(out, 0, 1)
 
     def picture(self, stage: Stage, t: float, view: View) -> Tensor:

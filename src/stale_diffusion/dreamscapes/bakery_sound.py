@@ -101,7 +101,7 @@ def _door(stage: Stage, out: Sound, start: int, rate: int, e: Event) -> None:
     body = sum(a * resonance(f, hz, q) for hz, a, q in ((430, 0.8, 5), (890, 1.0, 9), (1630, 0.7, 12), (2900, 0.4, 9)))
     wave = np.fft.irfft(spectrum * body, len(s))
     add_grain(out, start, rate, e.time, (0.02 + 0.02 * e.strength) * wave / (np.abs(wave).max() + 1e-9), 0.1)
-    modes = [(62, 1.0, 0.2), (118, 0.8, 0.16), (310, 0.5, 0.1), (740, 0.35, 0.08), (1900, 0.2, 0.05)]
+    modes = [(62.0, 1.0, 0.2), (118, 0.8, 0.16), (310, 0.5, 0.1), (740, 0.35, 0.08), (1900, 0.2, 0.05)]
     for lag, gain in ((0.02, 0.25), (open_seconds(e) - 0.05, 1.0)):
         add_grain(
             out, start, rate, e.time + lag, gain * (0.08 + 0.06 * e.strength) * ring(rate, 0.3, modes, 0.002), 0.1
@@ -113,7 +113,7 @@ def _clink(stage: Stage, out: Sound, start: int, rate: int, e: Event) -> None:
     rng = np.random.default_rng([int(e.time * 1000), 43])
     far = 1 / (0.7 + 1.1 * e.distance)
     if e.strength > 0.5:
-        thud = [(78, 1.0, 0.15), (143, 0.7, 0.1), (260, 0.3, 0.06)]
+        thud = [(78.0, 1.0, 0.15), (143, 0.7, 0.1), (260, 0.3, 0.06)]
         sheet = [(hz * rng.uniform(0.97, 1.03), a, 0.25) for hz, a in ((410, 0.5), (905, 0.6), (1480, 0.5), (2370, 0.4),
                  (3610, 0.25))]  # fmt: skip
         for lag, gain in ((0.0, 1.0), (0.05 + 0.04 * rng.random(), 0.4), (0.16, 0.15)):

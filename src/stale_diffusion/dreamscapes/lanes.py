@@ -11,6 +11,7 @@ import numpy as np
 
 from stale_diffusion.dreamscapes.place import Array
 from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
+from stale_diffusion.senses.base import SEGMENT_SECONDS
 from stale_diffusion.senses.smell import NOTES
 
 
@@ -105,6 +106,12 @@ def slow(read: Callable[[float], float], t: Array) -> Array:
     """Something slow at many times, (T,): read four times a second, on the movie's clock, and interpolated."""
     knots = np.arange(np.floor(t.min() * 4), np.ceil(t.max() * 4) + 1) / 4
     return np.interp(t, knots, [read(s) for s in knots.tolist()])
+
+
+def constant(stage: Stage, t: Array, read: Callable[[Segment], float]) -> Array:
+    """A number that each segment decides by itself (mostly by its variant) at many times, (T,)."""
+    index = np.clip((t - stage.start) // SEGMENT_SECONDS, 0, len(stage.segments) - 1).astype(int)
+    return np.array([float(read(s)) for s in stage.segments])[index]
 
 
 def felt(seat: Array, back: Array, hertz: Array, celsius: Array, wind: Array) -> Array:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from stale_diffusion.dreamscapes import lanes, light, words
 from stale_diffusion.dreamscapes.lighthouse_picture import Picture
-from stale_diffusion.dreamscapes.lighthouse_sound import blast, horn_hertz, metres, perform, tower_metres
+from stale_diffusion.dreamscapes.lighthouse_sound import SPEED, blast, horn_hertz, metres, perform, tower_metres
 from stale_diffusion.dreamscapes.place import Array, Place, View, anywhere, drift, middling
 from stale_diffusion.scene import Event, Segment, Stage
 from stale_diffusion.senses.base import SEGMENT_SECONDS
@@ -210,7 +210,8 @@ class Lighthouse(Place):
         decay), their wash and the wind on the back. Air 5 to 14 C, damp: fog takes another 2.5 C, wind up to 7."""
         wind, fog = stage.values("wind", t), stage.values("steam", t)
         swell, gust = stage.values("swell", t), lanes.pulses(stage, "gust", t, 0.5, 1.2)
-        horn = 0.5 * blast(stage, t, tower_metres(stage.segment(float(t[0])).variant) / 343)
+        away = lanes.constant(stage, t, lambda s: tower_metres(s.variant))
+        horn = 0.5 * blast(stage, t, away / SPEED)
         when, strength, distance = lanes.recent(stage, "wave", t, 10.0)
         far = metres(distance)
         crash = (strength**1.3 / (1 + far / 30) * lanes.pulse(t - when - far / 343, 0.3, 1.6)).sum(0)
@@ -218,7 +219,9 @@ class Lighthouse(Place):
         blow = np.clip(wind + 0.5 * gust, 0, 1.3)
         parts = np.stack([0.02 + 0.12 * swell**1.5 + 0.9 * crash, horn, 0.02 + 0.12 * blow**1.5,
                           0.35 * wash, 0.10 * stage.values("rain", t)])  # fmt: skip
-        hertz = (parts * np.array([45, horn_hertz(stage, float(t[0])), 60, 150, 170])[:, None]).sum(0) / parts.sum(0)
+        pitch = lanes.constant(stage, t, lambda s: horn_hertz(s.variant))
+        hertz = (parts[[0, 2, 3, 4]] * np.array([45, 60, 150, 170])[:, None]).sum(0) + parts[1] * pitch
+        hertz = hertz / parts.sum(0)
         hour, warmth = (light.over_time(stage, name, t) for name in ("hour", "warmth"))
         air = 9.5 + 4.5 * light.sun_height(hour) + 8 * (warmth - 0.5) - 2.5 * fog - 7 * np.clip(blow, 0, 1)
         return lanes.felt(parts[:2].sum(0), parts[2:].sum(0), hertz, air, 0.3 + WIND_SPEED * blow)
@@ -228,7 +231,7 @@ class Lighthouse(Place):
         wind, fog, swell = (stage.values(name, t) for name in ("wind", "steam", "swell"))
         when, strength, _ = lanes.recent(stage, "wave", t, 10.0)
         spray = (strength * lanes.pulse(t - when, 0.4, 2.0)).sum(0)
-        weed = float(stage.rng("weed", float(t[0])).uniform(0.5, 1.3))
+        weed = lanes.constant(stage, t, lambda s: np.random.default_rng([s.variant, 64]).uniform(0.5, 1.3))
         cold = lanes.between(0.6, -0.6, light.sun_height(light.over_time(stage, "hour", t)))
         return lanes.released(
             {

@@ -31,9 +31,9 @@ def tower_metres(variant: int) -> float:
     return float(np.random.default_rng([variant, 61]).uniform(110, 260))
 
 
-def horn_hertz(stage: Stage, t: float) -> float:
+def horn_hertz(variant: int) -> float:
     """The pitch of the foghorn: a big reed horn or diaphone, 95 to 185 Hz."""
-    return float(stage.rng("horn", t).uniform(95, 185))
+    return float(np.random.default_rng([variant, 65]).uniform(95, 185))
 
 
 def blast_seconds(event: Event) -> float:
@@ -41,7 +41,7 @@ def blast_seconds(event: Event) -> float:
     return 1.5 + 2 * event.strength
 
 
-def blast(stage: Stage, t: Array, delay: float = 0.0) -> Array:
+def blast(stage: Stage, t: Array, delay: Array | float = 0.0) -> Array:
     """How hard the foghorn blows at each time, (T,) in [0, 1], heard `delay` s late: up in 0.25 s, down in 0.35 s."""
     out = np.zeros(len(t))
     for e in stage.events("whistle", float(t.min()) - 6, float(t.max()) + 1e-6):
@@ -83,7 +83,8 @@ def _sea(stage: Stage, start: int, n: int, rate: int) -> Sound:
 
 def _horn(stage: Stage, out: Sound, start: int, rate: int, e: Event) -> None:
     """A blast of the foghorn from the tower: a reed's harmonics, a breath of air, and the fall of pitch at its end."""
-    far, hz = tower_metres(stage.segment(e.time).variant), horn_hertz(stage, e.time)
+    variant = stage.segment(e.time).variant
+    far, hz = tower_metres(variant), horn_hertz(variant)
     seconds = blast_seconds(e)
     s = np.arange(int((seconds + 0.1) * rate)) / rate
     level = lanes.between(0, 0.25, s) * lanes.between(seconds + 0.05, seconds - 0.3, s)

@@ -99,6 +99,14 @@ def has_tree(variant: int) -> bool:
     return bool(variant >> 11 & 1)
 
 
+def _alpine(segment: Segment) -> float:
+    return float(is_alpine(segment.variant))
+
+
+def _dry(segment: Segment) -> float:
+    return float(is_dry(segment.variant))
+
+
 @final
 class Meadow(Place):
     """Tall grass as far as the hills."""
@@ -209,18 +217,18 @@ class Meadow(Place):
         cold nights; animals on the pasture."""
         wind, wet, sun = (stage.values(name, t) for name in ("wind", "rain", "light"))
         gust = lanes.pulses(stage, "gust", t, 0.4, 1.5)
-        variant = stage.segment(float(t[0])).variant
         hour = light.over_time(stage, "hour", t)
         warm = lanes.between(-0.5, 0.7, light.sun_height(hour)) * (0.6 + 0.4 * sun)
-        rng = stage.rng("scent", float(t[0]))
-        mown, bloom = rng.uniform(0.5, 1.1), rng.uniform(0.6, 1.2)
+        mown = lanes.constant(stage, t, lambda s: np.random.default_rng([s.variant, 34]).uniform(0.5, 1.1))
+        bloom = lanes.constant(stage, t, lambda s: np.random.default_rng([s.variant, 35]).uniform(0.6, 1.2))
+        dry, alpine = (lanes.constant(stage, t, read) for read in (_dry, _alpine))
         return lanes.released(
             {
                 "cut grass": mown * (0.24 + 0.34 * warm + 0.15 * gust + 0.12 * wet) * (1 - 0.3 * wind),
                 "flowers": bloom * (0.12 + 0.52 * warm + 0.10 * gust) * (1 - 0.45 * wind),
                 "wet earth": 0.05 + 0.75 * wet + 0.3 * light.over_time(stage, "haze", t) * (1 - warm),
-                "dust": (0.20 * warm * wind + 0.06) * is_dry(variant) * (1 - wet),
-                "animal": np.full_like(t, 0.18 if is_alpine(variant) else 0.0) * (1 - 0.4 * wind),
+                "dust": (0.20 * warm * wind + 0.06) * dry * (1 - wet),
+                "animal": 0.18 * alpine * (1 - 0.4 * wind),
                 "cold air": np.clip(0.42 * (0.5 - warm) + 0.2 * wind * (1 - warm), 0, 1),
             },
             len(t),
