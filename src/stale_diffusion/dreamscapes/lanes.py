@@ -111,7 +111,7 @@ def slow(read: Callable[[float], float], t: Array) -> Array:
 def constant(stage: Stage, t: Array, read: Callable[[Segment], float]) -> Array:
     """A number that each segment decides by itself (mostly by its variant) at many times, (T,)."""
     index = np.clip((t - stage.start) // SEGMENT_SECONDS, 0, len(stage.segments) - 1).astype(int)
-    return np.array([float(read(s)) for s in stage.segments])[index]
+    return np.asarray(np.array([float(read(s)) for s in stage.segments])[index])
 
 
 def felt(seat: Array, back: Array, hertz: Array, celsius: Array, wind: Array) -> Array:
