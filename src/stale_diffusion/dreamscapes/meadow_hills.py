@@ -197,15 +197,18 @@ def _broadleaf(pen: ImageDraw.ImageDraw, rng: np.random.Generator, x: float, y: 
 def _conifer(pen: ImageDraw.ImageDraw, rng: np.random.Generator, x: float, y: float, tall: float, hue: int) -> None:
     """A spruce of `tall` pixels: whorls of hanging branches that widen downwards."""
     wide = tall * rng.uniform(0.15, 0.22)
-    whorls = int(np.clip(tall * 0.32, 6, 26))
+    whorls = int(np.clip(tall * 0.4, 6, 40))
+    lopsided = rng.uniform(0.85, 1.15)
     for i in range(whorls):
         s = (i + 0.5) / whorls
         low = y - tall * (1 - s) * 0.97
-        half = wide * (s**0.85) * rng.uniform(0.8, 1.15)
-        for side in (-1, 1):
-            ink = (int(np.clip(88 + 46 * (1 - s) + 26 * rng.standard_normal(), 15, 220)), 128 + 70 * side, hue, 255)
-            tip = (x + side * half, low + 0.05 * tall * s)
-            pen.polygon([(x, low - tall * 0.07), tip, (x + 0.45 * side * half, low + 0.02 * tall), (x, low)], ink)
+        for _ in range(3):
+            side = rng.choice((-1, 1))
+            half = wide * s**0.85 * rng.uniform(0.35, 1.12) * lopsided**side
+            ink = (int(np.clip(80 + 46 * (1 - s) + 34 * rng.standard_normal(), 15, 220)), 128 + 70 * side, hue, 255)
+            drop = tall * rng.uniform(0.02, 0.07) * (0.4 + s)
+            pen.polygon([(x, low - 0.06 * tall), (x + side * half, low + drop), (x + 0.4 * side * half, low + 0.5 * drop),
+                         (x - 0.1 * side * half, low)], ink)  # fmt: skip
 
 
 @lru_cache(maxsize=4)

@@ -27,6 +27,11 @@ from stale_diffusion.scene import Event, Stage
 LEAF_THROUGH = (1.20, 1.12, 0.55)  # light that comes through a leaf is yellower (Gates 1965)
 
 
+def _grid(across: Tensor, down: Tensor) -> Tensor:
+    """Where to look an image up, (H, W, 2), from (1, W) and (H, 1) in [-1, 1]."""
+    return torch.stack([across.expand(len(down), -1), down.expand(-1, across.shape[1])], -1)
+
+
 class Picture:
     """One frame of the meadow: what all its bands share."""
 
@@ -90,7 +95,7 @@ class Picture:
         far = self._plants(self.last)
         rows = far.texels.shape[2]
         top, low = (int(rows * (1 - share * self.growth.height / far.tall)) for share in (1.15, 0.55))
-        colour, cover = far.texels[0, :, top:low].mean((1, 2)).split((3, 1))
+        colour, cover = far.texels[0, :, top:low].mean((1, 2)).split([3, 1])  # type: ignore[no-untyped-call]
         return self._dim(colour / cover.clamp(min=0.05), 0)
 
     def _dim(self, colour: Tensor, axis: int) -> Tensor:
@@ -208,11 +213,10 @@ class Picture:
         if first == len(y):
             return image
         y = y[first:].clamp(min=low)
-        at = torch.broadcast_tensors(x / panorama[2], 1 - 2 * (y - low) / (high - low))
-        grid = torch.stack(at, -1)  # type: ignore[no-untyped-call]
+        grid = _grid(x / panorama[2], 1 - 2 * (y - low) / (high - low))
         found = F.grid_sample(plate, grid[None], padding_mode="border", align_corners=False)[0]
         cover = found[6]
-        colour, east, north, far = (found[:6] / cover.clamp(min=1e-3)).split((3, 1, 1, 1))
+        colour, east, north, far = (found[:6] / cover.clamp(min=1e-3)).split([3, 1, 1, 1])  # type: ignore[no-untyped-call]
         z, norm = torch.exp(far[0]), torch.rsqrt(1 + east[0] ** 2 + north[0] ** 2)
         sx, sy, sz = self.light.toward
         facing = ((sy - sx * east[0] - sz * north[0]) * norm).clamp(min=0) + 0.06
@@ -220,7 +224,8 @@ class Picture:
         key = (self._sunlit(x * z, z) * facing)[..., None] * (lift * self.key)
         surface = self._dim(colour.permute(1, 2, 0), 2) * (lift * self.ambient * (0.45 + 0.55 * norm)[..., None] + key)
         blue = self.fog + 0.4 * (1.7 * light.colour(self.light.zenith, x) - self.fog)  # far air is bluer
-        surface = surface + self._haze(z)[..., None] * (blue - surface)
+        air = blue + ((z - 2500) / 7000).clamp(0, 1)[..., None] * (image[first:] - blue)  # in the end it is the sky
+        surface = surface + self._haze(z)[..., None] * (air - surface)
         image[first:] += cover[..., None] * (surface - image[first:])
         return image
 
@@ -259,8 +264,7 @@ class Picture:
             return image
         y, behind = y[first:last], image[first:last]
         stir = 0.0006 * self.wind * torch.sin(1.7 * self.t + 40 * x) * ((y - low) / 0.1).clamp(0, 1)
-        at = torch.broadcast_tensors((x + stir) / panorama[2], 1 - 2 * (y - low) / (high - low))
-        grid = torch.stack(at, -1)  # type: ignore[no-untyped-call]
+        grid = _grid((x + stir) / panorama[2], 1 - 2 * (y - low) / (high - low))
         shade, side, hue, cover = F.grid_sample(plate, grid[None], align_corners=False)[0]
         sx, sy, sz = self.light.toward
         full = cover.clamp(min=1e-3)
@@ -288,14 +292,14 @@ class Picture:
         east, row = x * z + self.dolly, torch.full((1, 1), 0.37 * k, device=x.device)
         up = eye + y * z - mound * sample(tile(21, 256, 2.5, x), east / 23 + 0.31 * k, row)
         bend = self._bend(east, z)
-        flutter = sample(tile(27, 256, 1.3, x), east / 6 - 0.5 * self.run, 0.3 * row + 0.13 * self.t)
+        flutter = sample(tile(21, 256, 2.5, x), (east - 0.9 * self.run) / 9, 0.3 * row + 0.025 * self.t)
         q = (up / canopy).clamp(0, 1.8)
         lean = 0.50 * canopy * self.side * bend / (1 + 0.5 * bend) + 0.035 * (0.25 + self.wind) * flutter
         n = strip.texels.shape[-1] - 2
         u = (east - lean * q * q.sqrt()) / strip.wide
         u = (u - torch.floor(u)) * (2 * n / (n + 2)) + (2 / (n + 2) - 1)
         grid = torch.stack([u, 1 - (2 / strip.tall) * (1 + 0.16 * bend**2) * up], -1)
-        colour, cover = F.grid_sample(strip.texels, grid[None], align_corners=False)[0].split((3, 1))
+        colour, cover = F.grid_sample(strip.texels, grid[None], align_corners=False)[0].split([3, 1])  # type: ignore[no-untyped-call]
         colour = self._dim(colour, 0) * self._lit(east, q, bend, z)
         air = float(self._haze(torch.tensor(z)))
         if air > 0.004:
