@@ -254,7 +254,9 @@ class Bakery(Place):
 
     def picture(self, stage: Stage, t: float, view: View) -> Tensor:
         """The oven's mouth with its loaves, the counter before it, and flour in the light."""
-        return render(stage, t, view, float(door(stage, np.array([t]))[0]))
+        now = np.array([t])
+        burst = float(lanes.pulses(stage, "pour", now, 0.1, 1.2)[0])
+        return render(stage, t, view, float(door(stage, now)[0]), burst)
 
     def sound(self, stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         """The oven's hum or its fire, crusts, door, trays, steam; the room answers for half a second."""
