@@ -66,7 +66,7 @@ def _moment(stage: Stage, t: float, opened: float, burst: float, device: torch.d
     beam = beam * light**1.3
     k, fire = layout(stage.segment(t).variant), stage.value("fire", t)
     dark = min(max((0.30 - height) / 0.4, 0.0), 1.0)
-    lamp = np.array([1.0, 0.66, 0.36]) * (0.10 + 0.75 * dark) * (1.0 if k.shade else 0.6)
+    lamp = np.array([1.0, 0.66, 0.36]) * (0.22 + 0.75 * dark) * (1.0 if k.shade else 0.75)
     if k.brick:  # 1000 to 1900 K of embers and flames
         hot = np.array([1.0, 0.43 + 0.12 * fire, 0.13 + 0.10 * fire])
         oven = hot * (0.35 + 3.4 * fire**1.2) * (1 + 0.10 * fire * _flicker(t))
@@ -74,7 +74,7 @@ def _moment(stage: Stage, t: float, opened: float, burst: float, device: torch.d
         hot = np.array([1.0, 0.60 - 0.08 * fire, 0.28 - 0.07 * fire])
         oven = hot * (0.8 + 2.0 * fire) * (1 + 0.35 * opened)
     mean = 0.42 * oven.mean() + 0.55 * sky.mean() + 0.14 * beam.mean() + 0.5 * lamp.mean()
-    exposure = 1.45 / (0.35 + float(mean))
+    exposure = 1.75 / (0.35 + float(mean))
     sway = 0.03 * static["drift"]
     shift = (0.16 * (static["pan"] - 0.5) + sway * math.sin(0.1 * t),
              0.10 * (static["height"] - 0.5) + 0.5 * sway * math.sin(0.077 * t))  # fmt: skip
@@ -102,7 +102,11 @@ def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, aspect: float) -> Tens
     left, right, low, high = _mouth(m.k, m.k.decks[-1])
     _, _, base, _ = _mouth(m.k, m.k.decks[0])
     heat = smoothstep(base - 0.05, base + 0.10, v) * smoothstep(high + 0.75, high - 0.1, v)
-    heat = heat * smoothstep(right + 0.35, right - 0.15, u.abs()) * (0.0042 * m.fire * (0.35 + 0.65 * max(m.opened, float(m.k.brick))))
+    heat = (
+        heat
+        * smoothstep(right + 0.35, right - 0.15, u.abs())
+        * (0.0042 * m.fire * (0.35 + 0.65 * max(m.opened, float(m.k.brick))))
+    )
     wave = _noise((91, 256, 1.8), u * 1.3, v * 0.8 - 0.55 * m.t)
     bent = u + heat * wave, v + 0.7 * heat * _noise((92, 256, 1.8), u * 1.5, v * 0.9 - 0.6 * m.t)
     grid = torch.stack([bent[0] / (aspect * MARGIN), -bent[1] / MARGIN], -1)
@@ -139,7 +143,9 @@ def _flames(out: Tensor, view: View, m: Moment) -> None:
     warp = _noise((94, 256, 1.9), x * 0.9 + 0.2, y * 0.7 - 0.55 * m.t)
     x = x.expand_as(warp) + 0.05 * warp * (y / 0.15).clamp(0, 1.5)
     tall = (0.05 + 0.27 * m.fire) * (1 + 0.12 * _flicker(m.t))
-    tongues = _noise((95, 256, 1.7), x * 1.6, y * 0.8 - 1.05 * m.t) + 0.5 * _noise((96, 256, 1.5), x * 3.4, y * 1.6 - 1.7 * m.t)
+    tongues = _noise((95, 256, 1.7), x * 1.6, y * 0.8 - 1.05 * m.t) + 0.5 * _noise(
+        (96, 256, 1.5), x * 3.4, y * 1.6 - 1.7 * m.t
+    )
     body = 1.15 * torch.exp(-((x / 0.135) ** 2)) - y.clamp(min=0) / tall + 0.30 * tongues
     heat = smoothstep(0.05, 0.9, body) * smoothstep(-0.05, 0.02, y)
     half, top = k.mouth
@@ -165,7 +171,9 @@ def _door(out: Tensor, view: View, m: Moment) -> None:
         across, up = u / right, (v - low) / max(top - low, 1e-3)
         frame = smoothstep(0.93, 0.945, across.abs()) + smoothstep(0.12, 0.10, up) + smoothstep(0.86, 0.88, up)
         frame = frame.clamp(0, 1)
-        mirror = smoothstep(0.10, 0.32, (across * k.side - 0.25 - 0.15 * up)) * smoothstep(0.70, 0.62, across * k.side - 0.15 * up)
+        mirror = smoothstep(0.10, 0.32, (across * k.side - 0.25 - 0.15 * up)) * smoothstep(
+            0.70, 0.62, across * k.side - 0.15 * up
+        )
         mirror = 0.05 * mirror[..., None] * (m.sky + 0.1 * m.sun) + 0.012 * (m.sky + m.lamp)
         steel = (0.05 + 0.06 * up)[..., None] * (0.5 * m.sky + 0.3 * m.lamp + 0.04 * m.oven)
         pane = out * m.rgb(0.80, 0.78, 0.74) + mirror
@@ -173,7 +181,7 @@ def _door(out: Tensor, view: View, m: Moment) -> None:
         out += inside[..., None] * (shown - out)
         bar = ((top - v - 0.055 * (high - low)) / (0.05 * (high - low))).abs() * 1.0
         grip = smoothstep(1.0, 0.75, bar) * smoothstep(0.72, 0.70, across.abs())
-        shine = 0.25 + 0.75 * torch.exp(-(((top - v) / (high - low) - 0.035) / 0.018) ** 2)
+        shine = 0.25 + 0.75 * torch.exp(-((((top - v) / (high - low) - 0.035) / 0.018) ** 2))
         metal = shine[..., None] * (0.30 * m.sky + 0.40 * m.lamp + 0.10 * m.oven)
         out += grip[..., None] * (metal - out)
 
@@ -185,7 +193,14 @@ def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
     k = m.k
     cover = torch.zeros(small.height, small.width, device=view.device)
     left, right, low, high = _mouth(k, 0.0)
-    tops = [(0.0, high if k.brick else low + 0.1, right * 0.8, (0.25 + 0.5 * m.opened + 1.6 * m.burst) * m.steam + 0.8 * m.burst)]
+    tops = [
+        (
+            0.0,
+            high if k.brick else low + 0.1,
+            right * 0.8,
+            (0.22 - 0.10 * k.brick + 0.5 * m.opened + 1.6 * m.burst) * m.steam + 0.8 * m.burst,
+        )
+    ]
     for b in k.resting[:3]:
         x, y = project(b.x, b.y + b.tall, b.z)
         tops.append((x, y, 0.05, 0.20 * m.steam + 0.03))
@@ -196,7 +211,11 @@ def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
         curl = _noise((72, 256, 2.3), x / 1.3 + 0.3 * i, torch.sqrt(up + 0.04) * 0.75 - m.t * 0.14)
         fine = _noise((73, 256, 2.0), x / 0.9 + 0.02 * curl, torch.sqrt(up + 0.04) * 0.7 - m.t * 0.20 + 0.05 * slow)
         plume = torch.exp(-((x / (wide + 0.25 * up)) ** 2)) * smoothstep(0.0, 0.12, up) * torch.exp(-up * 1.5)
-        ridge = 0.10 + (1 - (curl * 0.7).abs()).clamp(min=0) ** 2 * 0.55 + 0.6 * (0.35 + 0.3 * fine + 0.3 * slow).clamp(0, 1.5)
+        ridge = (
+            0.10
+            + (1 - (curl * 0.7).abs()).clamp(min=0) ** 2 * 0.55
+            + 0.6 * (0.35 + 0.3 * fine + 0.3 * slow).clamp(0, 1.5)
+        )
         cover = 1 - (1 - cover) * torch.exp(-1.1 * amount * plume * ridge)
     warm = torch.exp(-(((v - low) / 0.7) ** 2))
     behind = 0.30 * m.sky + 0.06 * m.sun + 0.30 * m.lamp + 0.16 * warm[..., None] * m.oven

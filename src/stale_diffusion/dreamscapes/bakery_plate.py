@@ -23,7 +23,7 @@ from stale_diffusion.dreamscapes.noise import hash2, sample, smoothstep, texture
 EYE = (0.0, 0.47, -2.05)
 FOCAL = 2.35
 HORIZON = 0.30
-MARGIN = 1.17
+MARGIN = 1.06
 TABLE = -0.13  # the counter's height
 DEEP = 1.1  # of the oven, metres
 CHANNELS = 11  # albedo 3, oven, sky, sun, lamp, bread, crust, inside, glow
@@ -96,7 +96,9 @@ def layout(variant: int) -> Layout:
     for floor in decks:
         for z in (0.62, 0.40, 0.19) if not brick else (0.52, 0.24):
             half = mouth[0] * (1.25 if brick else 1.05)
-            baking += [b for b in _row(rng, brick, sweet, half, floor, z) if not (brick and b.x * side < -0.18 and z > 0.3)]
+            baking += [
+                b for b in _row(rng, brick, sweet, half, floor, z) if not (brick and b.x * side < -0.18 and z > 0.3)
+            ]
     resting: list[Loaf] = []
     corner = -side * rng.uniform(0.42, 0.60)
     for _ in range(int(rng.integers(6, 14))):
@@ -142,7 +144,13 @@ class _Rays:
         return rgb(*EYE) + t[:, None] * self.d
 
     def take(
-        self, which: Tensor, t: Tensor, normal: Tensor, albedo: Tensor, rows: Tensor | None = None, **marks: Tensor | float
+        self,
+        which: Tensor,
+        t: Tensor,
+        normal: Tensor,
+        albedo: Tensor,
+        rows: Tensor | None = None,
+        **marks: Tensor | float,
     ) -> None:
         """Where `which` is and nearer than what was hit: values of all rays, or of some of them, `rows` (K,)."""
         before = self.t if rows is None else self.t[rows]
@@ -306,8 +314,16 @@ def _chamber(rays: _Rays, k: Layout, floor: float, mine: Tensor) -> None:
     rays.take(mine, back, rgb(0, 0, -1).expand_as(d), wall, inside=1.0)
     if not k.brick:
         up = (floor + top + 0.015 - EYE[1]) / torch.where(d[:, 1].abs() < 1e-5, one * 1e-5, d[:, 1])
-        rays.take(mine & (rays.at(up)[:, 2] > 0), up, rgb(0, -1, 0).expand_as(d), rgb(0.20, 0.185, 0.17).expand_as(d), inside=1.0)
-        side = torch.where(d[:, 0] > 0, half + 0.05, -half - 0.05) / torch.where(d[:, 0].abs() < 1e-5, one * 1e-5, d[:, 0])
+        rays.take(
+            mine & (rays.at(up)[:, 2] > 0),
+            up,
+            rgb(0, -1, 0).expand_as(d),
+            rgb(0.20, 0.185, 0.17).expand_as(d),
+            inside=1.0,
+        )
+        side = torch.where(d[:, 0] > 0, half + 0.05, -half - 0.05) / torch.where(
+            d[:, 0].abs() < 1e-5, one * 1e-5, d[:, 0]
+        )
         rays.take(mine & (rays.at(side)[:, 2] > 0), side, torch.stack([-d[:, 0].sign(), 0 * one, 0 * one], -1), rgb(0.21, 0.195, 0.18).expand_as(d),
                   inside=1.0)  # fmt: skip
         return
@@ -318,7 +334,9 @@ def _chamber(rays: _Rays, k: Layout, floor: float, mine: Tensor) -> None:
     p = rays.at(t)
     n = F.normalize(torch.stack([-p[:, 0] / a**2, -(p[:, 1] - centre) / b**2, 0 * one], -1), dim=-1)
     around = torch.atan2(p[:, 1] / b, p[:, 0] / a)
-    joint = smoothstep(0.10, 0.03, (torch.frac(around * 7) - 0.5).abs()) + smoothstep(0.06, 0.02, (torch.frac(p[:, 2] * 5) - 0.5).abs())
+    joint = smoothstep(0.10, 0.03, (torch.frac(around * 7) - 0.5).abs()) + smoothstep(
+        0.06, 0.02, (torch.frac(p[:, 2] * 5) - 0.5).abs()
+    )
     shade = (0.70 + 0.25 * _noise(76, 1.3, around, p[:, 2])) * (1 - 0.4 * joint.clamp(0, 1))
     rays.take(mine & (p[:, 2] > 0), t, n, rgb(*k.tone) * 0.75 * shade.clamp(min=0.15)[:, None], inside=1.0)
 
@@ -336,7 +354,9 @@ def _counter(rays: _Rays, k: Layout) -> None:
     gap = smoothstep(0.485, 0.496, (torch.frac(z / 0.145 + 40) - 0.5).abs())
     colour = colour * (1 - 0.75 * gap)[:, None]
     drift = _noise(83, 1.5, x * 0.45 + 0.2, z * 0.45) + 0.35 * _noise(75, 0.8, x * 1.8, z * 1.8)
-    flour = smoothstep(0.55, 2.1, drift + 1.3 * torch.exp(-(((x + 0.1 * k.side) / 0.45) ** 2) - ((z + 0.75) / 0.2) ** 2))
+    flour = smoothstep(
+        0.55, 2.1, drift + 1.3 * torch.exp(-(((x + 0.1 * k.side) / 0.45) ** 2) - ((z + 0.75) / 0.2) ** 2)
+    )
     colour = colour + (0.85 * flour)[:, None] * (rgb(0.66, 0.64, 0.60) - colour)
     rays.take((z < -0.10) & (z > -1.9), t, rgb(0, 1, 0).expand_as(d), colour)
 
@@ -354,7 +374,9 @@ def _shelf(rays: _Rays, k: Layout) -> None:
     cord = (y >= 0.12) & (x.abs() < 0.004)
     round_ = (x / width).clamp(-1, 1)
     n = F.normalize(torch.stack([round_, 0.35 + 0 * x, -(1 - round_**2).clamp(min=0).sqrt()], -1), dim=-1)
-    rays.take(inside, t, n, (rgb(0.55, 0.26, 0.15) * (0.7 + 0.5 * torch.exp(-((round_ + 0.4 * k.side) ** 2) * 9))[:, None]))
+    rays.take(
+        inside, t, n, (rgb(0.55, 0.26, 0.15) * (0.7 + 0.5 * torch.exp(-((round_ + 0.4 * k.side) ** 2) * 9))[:, None])
+    )
     rays.take(cord, t, n, rgb(0.03, 0.03, 0.03).expand_as(rays.d))
     bulb = torch.sqrt(x**2 + (y + 0.004) ** 2)
     rays.take(bulb < 0.032, t - 0.01, n, rgb(0.8, 0.8, 0.8).expand_as(rays.d), glow=-4.0)
@@ -392,7 +414,10 @@ def _panes(k: Layout, p: Tensor) -> Tensor:
     to = rgb(*k.sun)
     s = (1.9 * k.side - p[:, 0]) / to[0]
     y, z = p[:, 1] + s * to[1], p[:, 2] + s * to[2]
-    across, up = smoothstep(-2.35, -2.28, z) * smoothstep(-1.05, -1.12, z), smoothstep(0.75, 0.82, y) * smoothstep(2.1, 2.03, y)
+    across, up = (
+        smoothstep(-2.35, -2.28, z) * smoothstep(-1.05, -1.12, z),
+        smoothstep(0.75, 0.82, y) * smoothstep(2.1, 2.03, y),
+    )
     bars = smoothstep(0.018, 0.045, (z + 1.7).abs()) * smoothstep(0.018, 0.045, (y - 1.42).abs())
     return across * up * bars
 
@@ -417,13 +442,13 @@ def _lights(rays: _Rays, k: Layout) -> Tensor:
             free[front] = _shadow(q[front], spot, k.resting, 0.12)
             oven = oven + free * cosine * leaving / square * (2 * half * top / 2) / math.pi
     bevel = torch.sqrt(q[:, 0] ** 2 + (q[:, 1] - 0.2) ** 2)
-    oven = oven + 0.05 * torch.exp(-bevel / 0.5) * (q[:, 2].abs() < 0.02)
+    oven = oven + 0.06 * torch.exp(-bevel / 0.5) * (q[:, 2].abs() < 0.02) + 0.012
     window = rgb(1.9 * k.side, 1.35, -1.7)
     to = window - q
     square = (to * to).sum(-1)
     sky = ((m * to).sum(-1) / square.sqrt() * 0.8 + 0.2).clamp(min=0) * 1.7 / square / math.pi
     free[front] = _shadow(q[front], window, k.resting, 0.35)
-    sky = sky * free + 0.035 * (1 + 0.6 * m[:, 1])
+    sky = sky * free + 0.045 * (1 + 0.5 * m[:, 1] - 0.3 * m[:, 2])
     sunny = _panes(k, q) * (m @ rgb(*k.sun)).clamp(min=0)
     struck = (sunny > 0).nonzero()[:, 0]
     sunny[struck] *= _shadow(q[struck], q[struck] + 3 * rgb(*k.sun), k.resting, 0.02)
@@ -433,7 +458,7 @@ def _lights(rays: _Rays, k: Layout) -> Tensor:
     lamp = ((m * to).sum(-1) / square.sqrt() * 0.9 + 0.1).clamp(min=0) / square * 0.30
     shade = smoothstep(-0.15, 0.25, to[:, 1] / square.sqrt())
     free[front] = _shadow(q[front], bulb, k.resting, 0.10)
-    lamp = lamp * free * (0.25 + 0.75 * shade) + 0.03
+    lamp = lamp * free * (0.25 + 0.75 * shade) + 0.055 * (1 - 0.35 * m[:, 2])
     near = torch.ones(len(q))
     near[front] = _hollow(q[front], m[front], k.resting)
     out[outside] = torch.stack([oven, sky, sunny + 0.02, lamp], -1) * near[:, None]
@@ -452,7 +477,9 @@ def _within(k: Layout, p: Tensor, n: Tensor) -> Tensor:
         source = rgb(-k.side * 0.36, 0.10, 0.78).expand_as(p)
         strength, base = 0.30, 0.22
     else:
-        source = torch.stack([torch.full_like(floor, -k.side * 0.8 * half), floor + 0.8 * top, torch.full_like(floor, 0.35)], -1)
+        source = torch.stack(
+            [torch.full_like(floor, -k.side * 0.8 * half), floor + 0.8 * top, torch.full_like(floor, 0.35)], -1
+        )
         strength, base = 0.13, 0.36
     to = source - p
     square = (to * to).sum(-1).clamp(min=0.008)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stale_diffusion.dreamscapes import lanes, light, words
-from stale_diffusion.dreamscapes.lighthouse_picture import Picture
+from stale_diffusion.dreamscapes.lighthouse_picture import Picture, is_lit
 from stale_diffusion.dreamscapes.lighthouse_sound import SPEED, blast, horn_hertz, metres, perform, tower_metres
 from stale_diffusion.dreamscapes.place import Array, Place, View, anywhere, drift, middling
 from stale_diffusion.scene import Event, Segment, Stage
@@ -87,12 +87,6 @@ def is_banded(variant: int) -> bool:
 def on_rock(variant: int) -> bool:
     """Whether it stands on a rock in the sea, else on a headland."""
     return bool(variant >> 14 & 1)
-
-
-def is_lit(hour: float, fog: float) -> float:
-    """How brightly the lamp burns, [0, 1]: from dusk to dawn, and by day in fog."""
-    dark = float(lanes.between(0.30, 0.0, light.sun_height(hour)))
-    return max(dark, float(lanes.between(0.30, 0.55, fog)))
 
 
 @final
