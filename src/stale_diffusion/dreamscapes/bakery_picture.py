@@ -99,7 +99,7 @@ def _mouth(k: Layout, floor: float) -> tuple[float, float, float, float]:
 def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, aspect: float) -> Tensor:
     """The oven and the counter in the light of the moment, (H, W, 3); heat bends what is above the mouths."""
     u, v = u.expand(len(v), -1), v.expand(-1, u.shape[1])
-    left, right, low, high = _mouth(m.k, m.k.decks[-1])
+    _, right, _, high = _mouth(m.k, m.k.decks[-1])
     _, _, base, _ = _mouth(m.k, m.k.decks[0])
     heat = smoothstep(base - 0.05, base + 0.10, v) * smoothstep(high + 0.75, high - 0.1, v)
     heat = (
@@ -163,7 +163,7 @@ def _door(out: Tensor, view: View, m: Moment) -> None:
     u, v = view.u / m.zoom + m.shift[0], view.v / m.zoom + m.shift[1]
     soft = view.pixel / m.zoom
     for i, floor in enumerate(k.decks):
-        left, right, low, high = _mouth(k, floor)
+        _, right, low, high = _mouth(k, floor)
         opened = m.opened if i == 0 else 0.0
         top = low + (high - low) * math.cos(opened * math.pi / 2)
         inside = ((right - u.abs()) / soft + 0.5).clamp(0, 1) * ((v - low) / soft + 0.5).clamp(0, 1)
@@ -192,7 +192,7 @@ def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
     u, v = small.u / m.zoom + m.shift[0], small.v / m.zoom + m.shift[1]
     k = m.k
     cover = torch.zeros(small.height, small.width, device=view.device)
-    left, right, low, high = _mouth(k, 0.0)
+    _, right, low, high = _mouth(k, 0.0)
     tops = [
         (
             0.0,

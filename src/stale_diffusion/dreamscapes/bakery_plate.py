@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -264,7 +265,7 @@ def bake(crust: Tensor, done: Tensor | float) -> Tensor:
     """The colour of crust, (..., 3): dough, golden, brown, dark as it is done; (Purlis 2010 measures the same path)."""
     s = (done + 0.55 * crust * smoothstep(0.02, 0.5, torch.as_tensor(done))).clamp(0, 1.1)[..., None]
     out = rgb(*_CRUST[0][1]).to(s.device).expand(*s.shape[:-1], 3)
-    for (a, _), (b, colour) in zip(_CRUST, _CRUST[1:], strict=False):
+    for (a, _), (b, colour) in pairwise(_CRUST):
         out = out + ((s - a) / (b - a)).clamp(0, 1) * (rgb(*colour).to(s.device) - out)
     return out
 
@@ -304,8 +305,9 @@ def _chamber(rays: _Rays, k: Layout, floor: float, mine: Tensor) -> None:
     ash = torch.zeros_like(grain)
     if k.brick:
         ash = torch.exp(-(((p[:, 0] + k.side * 0.36) / 0.19) ** 2) - ((p[:, 2] - 0.78) / 0.22) ** 2)
-    rays.take(mine & (p[:, 2] < DEEP), down, rgb(0, 1, 0).expand_as(d), stone * grain.clamp(min=0.3)[:, None],
-              inside=1.0, glow=ash * (0.6 + 0.6 * _noise(80, 0.9, p[:, 0] * 2.5, p[:, 2] * 2.5)).clamp(0, 2))  # fmt: skip
+    ember = ash * (0.6 + 0.6 * _noise(80, 0.9, p[:, 0] * 2.5, p[:, 2] * 2.5)).clamp(0, 2)
+    tint = stone * grain.clamp(min=0.3)[:, None]
+    rays.take(mine & (p[:, 2] < DEEP), down, rgb(0, 1, 0).expand_as(d), tint, inside=1.0, glow=ember)
     back = (DEEP - EYE[2]) / d[:, 2].clamp(min=1e-4)
     q = rays.at(back)
     wall = (rgb(*k.tone) * 0.62 if k.brick else rgb(0.25, 0.23, 0.21)) * (
@@ -324,8 +326,9 @@ def _chamber(rays: _Rays, k: Layout, floor: float, mine: Tensor) -> None:
         side = torch.where(d[:, 0] > 0, half + 0.05, -half - 0.05) / torch.where(
             d[:, 0].abs() < 1e-5, one * 1e-5, d[:, 0]
         )
-        rays.take(mine & (rays.at(side)[:, 2] > 0), side, torch.stack([-d[:, 0].sign(), 0 * one, 0 * one], -1), rgb(0.21, 0.195, 0.18).expand_as(d),
-                  inside=1.0)  # fmt: skip
+        normal = torch.stack([-d[:, 0].sign(), 0 * one, 0 * one], -1)
+        tint = rgb(0.21, 0.195, 0.18).expand_as(d)
+        rays.take(mine & (rays.at(side)[:, 2] > 0), side, normal, tint, inside=1.0)
         return
     a, b, centre = half + 0.17, top + 0.10, 0.02  # the vault: an elliptic barrel along z
     dx, dy, oy = d[:, 0] / a, d[:, 1] / b, (EYE[1] - centre) / b

@@ -24,10 +24,10 @@ from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Event, Stage
 
 CLEAR, THICK = 24_000.0, 85.0  # metres of visibility without fog and in the thickest
-DEPTH = 55.0  # metres over which fog thins by e with height
+DEPTH = (50.0, 150.0)  # metres over which thin and thick fog thins by e with height
 SPREAD = 0.030  # radians, deviation of the beam about its axis; a real one is narrower than a pixel
 FORWARD = 0.80  # g of the phase function
-CANDLE = 95.0  # the beam's strength, stray light aside
+CANDLE = 8000.0  # the beam's strength, stray light aside
 LAMP = (1.0, 0.86, 0.62)  # the colour of a 3000 K filament behind glass
 _SEAS = ((0.012, 0.040, 0.046), (0.016, 0.034, 0.036), (0.010, 0.030, 0.042), (0.022, 0.042, 0.038))
 
@@ -55,6 +55,7 @@ class Picture:
         self.key, self.ambient = (light.colour(k, self.x) for k in (self.light.key, self.light.ambient))
         self.key = self.key * self.sun
         self.thick = 3.912 / (CLEAR * (THICK / CLEAR) ** (self.fog_level**0.8))
+        self.layer = DEPTH[0] + (DEPTH[1] - DEPTH[0]) * self.fog_level**2
         grey = 0.55 * light.colour(self.light.horizon, self.x) + 0.35 * light.colour(self.light.zenith, self.x)
         self.white = grey + 0.25 * (self.ambient - 0.6 * grey) + 0.10 * self.key
         hue = stage.rng("sea", t)
@@ -96,12 +97,12 @@ class Picture:
 
     def _depth(self, y: Tensor, z: Tensor, banks: Tensor) -> Tensor:
         """Optical depth of the air to z metres ahead, (H, W)."""
-        climb = (y * z / DEPTH).clamp(-3, 40)
+        climb = (y * z / self.layer).clamp(-3, 40)
         column = torch.where(climb.abs() < 1e-3, 1 - climb / 2, -torch.expm1(-climb) / climb)
         share = (z / 150).clamp(0, 1)
         return (
             self.thick
-            * math.exp(-self.coast.eye / DEPTH)
+            * math.exp(-self.coast.eye / self.layer)
             * z
             * column
             * torch.lerp(banks[..., 0], banks[..., 1], share)
@@ -121,11 +122,11 @@ class Picture:
         gap = beside.norm(dim=0).clamp(min=0.4)
         m = beside / gap
         first = torch.atan2(-nearest, gap)
-        thick = self.thick * math.exp(-ly / DEPTH) * 1.4
+        thick = self.thick * math.exp(-ly / self.layer) * 1.4
         reach = torch.where(y < -1e-3, self.coast.eye / (-y).clamp(min=1e-3), torch.full_like(y, 4000.0)) / d[2]
         last = torch.atan2(reach - nearest, gap)
         glow = (last - first).clamp(min=0) * torch.exp(-thick * (0.8 * lamp.norm() + 0.5 * gap))
-        total = 0.020 * glow / gap**0.8
+        total = 0.0035 * glow / gap**0.8
         n = torch.cross(m, d, dim=0)
         for k in range(self.coast.beams):
             b = torch.tensor(self._bearing(k), device=x.device)[:, None, None]
@@ -141,7 +142,7 @@ class Picture:
             profile = torch.exp(-(off**2) / (2 * SPREAD**2)) * SPREAD * 2.5066
             total = total + inside * profile * phase * fade / gap * (bm > 0)
         shown = self.lit * CANDLE * thick * total
-        return self._large(shown[None].clamp(max=30)).clamp(min=0)
+        return self._large((6 * shown / (6 + shown))[None]).clamp(min=0)
 
     def render(self) -> Tensor:
         """(rows, W, 3)."""
@@ -240,7 +241,7 @@ class Picture:
         lx, ly, lz = self.coast.lamp
         dx, dy = x - lx / lz, y - (ly - self.coast.eye) / lz
         flash = sum(self._facing(k) for k in range(self.coast.beams))
-        clear = math.exp(-0.75 * self.thick * math.exp(-ly / DEPTH) * lz)
+        clear = math.exp(-0.75 * self.thick * math.exp(-ly / self.layer) * lz)
         size = max(0.6 / lz, 0.7 * pixel)
         r2 = dx * dx + dy * dy
         core = torch.exp(-r2 / (2 * size * size)) * min(1.0, (0.6 / lz / pixel) ** 2 + 0.3)

@@ -75,30 +75,30 @@ def coast(variant: int) -> Coast:
 def _height(c: Coast, east: Tensor, z: Tensor, foot: Tensor) -> Tensor:
     """Metres of the ground above the sea, negative in the water, at points (J, C)."""
     s = 0.173 * c.seed
-    rough = 1 - (sample(tile(22, 512, 1.6, east), east / 46 + s, z / 46) * 0.8).abs()
-    fine = sample(tile(12, 512, 1.35, east), east / 17 + s, z / 17) / (1 + (2.5 * foot) ** 2)
+    rough = 1 - (sample(tile(21, 256, 2.3, east), east / 46 + s, z / 46) * 0.8).abs()
+    fine = sample(tile(23, 512, 1.9, east), east / 17 + s, z / 17) / (1 + (2.5 * foot) ** 2)
     wander = sample(tile(21, 256, 2.2, east), east / 150 + s, z / 150)
     if c.rock:
         size = 17 + 2.4 * c.top
-        r = torch.sqrt((east - c.east) ** 2 + ((z - c.away) / 0.8) ** 2) + 6 * wander - 5 * rough
+        r = torch.sqrt((east - c.east) ** 2 + ((z - c.away) / 0.8) ** 2) + 6 * wander - 4 * rough
         land = c.top * smoothstep(size, 0.40 * size, r) * (0.93 + 0.05 * rough) + 1.6 * (rough - 0.4)
         land = torch.where(r < size + 9, land + 0.3 * fine - 4.2 * smoothstep(0.7 * size, 1.3 * size, r), land * 0 - 2)
         flat = smoothstep(7, 4, torch.sqrt((east - c.east) ** 2 + (z - c.away) ** 2))
     else:
-        over = c.side * (east - c.east) + 17 + 9 * wander + 6 * rough
-        back = z - c.away + 26 + 8 * wander + 5 * rough
+        over = c.side * (east - c.east) + 17 + 9 * wander + 4 * rough
+        back = z - c.away + 26 + 8 * wander + 4 * rough
         rise = 1 + 0.25 * (over / 120).clamp(0, 2)
         land = c.top * rise * smoothstep(-4, 12, over) ** 0.7 * smoothstep(-4, 13, back) ** 0.7 * (0.95 + 0.06 * wander)
         land = land + (1.3 * (rough - 0.35) + 0.35 * fine) * smoothstep(-9, 0, torch.minimum(over, back))
         land = land - 3.5 * smoothstep(2, -9, torch.minimum(over, back))
         flat = smoothstep(9, 5, torch.sqrt((east - c.east) ** 2 + (z - c.away) ** 2))
     land = land + flat * (c.top - land)
-    crags = 1 - (sample(tile(22, 512, 1.6, east), east / 9.5 + s, z / 9.5) * 0.8).abs()
-    grit = sample(tile(12, 512, 1.2, east), east / 3.1 + s, z / 3.1)
+    crags = 1 - (sample(tile(21, 256, 2.5, east), east / 8.5 + s, z / 8.5) * 0.8).abs()
+    grit = sample(tile(23, 512, 1.9, east), east / 3.1 + s, z / 3.1)
     lie = smoothstep(15, 3.5, z) * (
         0.25 + 0.75 * smoothstep(-0.5, 1.1, east / z * 1.4 * (1 if c.fore > 0 else -1) + 0.3)
     )
-    near = (c.eye - 1.9) * lie * (0.35 + 0.9 * crags) + 0.5 * (crags - 0.8) + 0.05 * grit - 0.55
+    near = (c.eye - 1.9) * lie * (0.35 + 0.9 * crags) + 0.5 * (crags - 0.8) + 0.06 * grit - 0.55
     return torch.where(z < 17, torch.maximum(near, land), land)
 
 
@@ -118,7 +118,9 @@ def _ground(c: Coast, east: Tensor, z: Tensor, height: Tensor, up: Tensor) -> Te
 
 def _tower(c: Coast, x: Tensor, y: Tensor, planes: Tensor, pixel: float) -> Tensor:
     """Lay the tower (and by it, the keeper's house) over the plate, planes (9, R, C)."""
-    u, h = torch.broadcast_tensors(x * c.away - c.east, y * c.away + c.eye - c.top)  # metres beside its axis and above its foot
+    u, h = torch.broadcast_tensors(
+        x * c.away - c.east, y * c.away + c.eye - c.top
+    )  # metres beside its axis and above its foot
     metre = pixel * c.away / 2
     parts = [
         (-0.4, 0.97, 1.0, 0.62, (0.56, 0.55, 0.52)), (0.955, 0.985, 0.80, 0.80, (0.10, 0.10, 0.10)),
@@ -168,7 +170,8 @@ def _house(c: Coast, x: Tensor, y: Tensor, planes: Tensor, pixel: float) -> Tens
     pane = edge(0.5 - ((u.abs() - 1.8).abs())) * edge(0.62 - (h - 1.9).abs())
     one = torch.ones_like(u)
     for mask, paint, n, mark in (
-        (chimney, (0.30, 0.28, 0.26), (0.0, 0.0, -1.0), 0.0), (wall, (0.50, 0.49, 0.46), (0.1 * c.side, 0.0, -0.99), 0.0),
+        (chimney, (0.30, 0.28, 0.26), (0.0, 0.0, -1.0), 0.0),
+        (wall, (0.50, 0.49, 0.46), (0.1 * c.side, 0.0, -0.99), 0.0),
         (roof, (0.085, 0.080, 0.082), (0.0, 0.7, -0.7), 0.0), (pane * wall, (0.03, 0.03, 0.035), (0.0, 0.0, -1.0), 2.0),
     ):  # fmt: skip
         rows = [one * v for v in (*paint, *n, math.log(c.away), 1.0, mark)]

@@ -207,7 +207,8 @@ def _conifer(pen: ImageDraw.ImageDraw, rng: np.random.Generator, x: float, y: fl
             half = wide * s**0.85 * rng.uniform(0.35, 1.12) * lopsided**side
             ink = (int(np.clip(80 + 46 * (1 - s) + 34 * rng.standard_normal(), 15, 220)), 128 + 70 * side, hue, 255)
             drop = tall * rng.uniform(0.02, 0.07) * (0.4 + s)
-            pen.polygon([(x, low - 0.06 * tall), (x + side * half, low + drop), (x + 0.4 * side * half, low + 0.5 * drop),
+            pen.polygon([(x, low - 0.06 * tall), (x + side * half, low + drop),
+                         (x + 0.4 * side * half, low + 0.5 * drop),
                          (x - 0.1 * side * half, low)], ink)  # fmt: skip
 
 

@@ -90,7 +90,8 @@ def growth(variant: int) -> Growth:
     colours = tuple((c[0] * tint[0], c[1] * tint[1], c[2] * tint[2]) for c in palette)
     return Growth(
         float(rng.uniform(0.42, 0.72)), colours, float(rng.uniform(5, 22)),
-        float(rng.uniform(1.5, 9) * (0.5 if dry else 1)), _PETALS[variant >> 13 & 3], _HEADS[int(rng.integers(len(_HEADS)))],
+        float(rng.uniform(1.5, 9) * (0.5 if dry else 1)), _PETALS[variant >> 13 & 3],
+        _HEADS[int(rng.integers(len(_HEADS)))],
     )  # fmt: skip
 
 
