@@ -163,7 +163,7 @@ class Bakery(Place):
             when=words.pick(_WHEN[part], rng),
             where=words.pick(_WHERE, rng),
             extra=words.pick(chosen[0], rng),
-            other=words.pick(chosen[1], rng),
+            other=words.pick(next(c for c in chosen if c != chosen[0]), rng),
         )
         return words.written(text, rng)
 

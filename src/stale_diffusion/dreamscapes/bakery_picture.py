@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stale_diffusion.dreamscapes.bakery_plate import FOCAL, MARGIN, Layout, bake, layout, plate, project
+from stale_diffusion.dreamscapes.bakery_layout import FOCAL, MARGIN, Layout, layout, project
+from stale_diffusion.dreamscapes.bakery_plate import bake, plate
 from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
@@ -79,9 +80,9 @@ def _moment(stage: Stage, t: float, opened: float, burst: float, device: torch.d
     shift = (0.16 * (static["pan"] - 0.5) + sway * math.sin(0.1 * t),
              0.10 * (static["height"] - 0.5) + 0.5 * sway * math.sin(0.077 * t))  # fmt: skip
     zoom = 1.04 + 0.28 * static["focal"] + 0.015 * math.sin(0.06 * t)
-    lights = [torch.tensor(c, dtype=torch.float32, device=device) for c in (oven, sky, beam, lamp)]
+    glow, day, ray, bulb = (torch.tensor(c, dtype=torch.float32, device=device) for c in (oven, sky, beam, lamp))
     steam, flow, life = (stage.value(name, t) for name in ("steam", "flow", "life"))
-    return Moment(t, k, fire, steam, flow, life, opened, burst, *lights, exposure, shift, zoom, device)
+    return Moment(t, k, fire, steam, flow, life, opened, burst, glow, day, ray, bulb, exposure, shift, zoom, device)
 
 
 def _noise(kind: tuple[int, int, float], x: Tensor, y: Tensor) -> Tensor:
@@ -202,8 +203,7 @@ def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
         )
     ]
     for b in k.resting[:3]:
-        x, y = project(b.x, b.y + b.tall, b.z)
-        tops.append((x, y, 0.05, 0.20 * m.steam + 0.03))
+        tops.append((*project(b.x, b.y + b.tall, b.z), 0.05, 0.20 * m.steam + 0.03))
     for i, (x0, y0, wide, amount) in enumerate(tops):
         up = (v - y0).clamp(min=0)
         slow = _noise((71, 256, 2.8), (u - x0) / 3.2 + 0.37 * i, up * 0.35 - m.t * 0.08)

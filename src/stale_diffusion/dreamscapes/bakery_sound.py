@@ -69,7 +69,7 @@ def _crackle(stage: Stage, out: Sound, start: int, rate: int) -> None:
         rng = np.random.default_rng([zlib.crc32(b"crust"), variant, tick & 0xFFFFFFFF])
         for _ in range(rng.poisson(2.2 * flow**1.5 * (0.4 + 0.6 * fire) * rng.gamma(0.8, 1.25))):
             low = rng.uniform(2500, 5500)
-            wave = 0.012 * np.exp(0.8 * rng.standard_normal()) * burst(rng, rate, 0.004, low, 2 * low, 0.0002)
+            wave = 0.017 * np.exp(0.8 * rng.standard_normal()) * burst(rng, rate, 0.004, low, 2 * low, 0.0002)
             add_grain(out, start, rate, (tick + rng.random()) / 4, wave, rng.normal(0, 0.3))
         for _ in range(rng.poisson(1.6 * fire * rng.gamma(0.7, 1.4)) if variant >= 32768 else 0):
             strength, low = min(0.03 * np.exp(1.1 * rng.standard_normal()), 0.25), rng.uniform(700, 3500)
@@ -163,4 +163,4 @@ def perform(stage: Stage, start: int, n: int, rate: int) -> Sound:
         _bell(out, begin, rate, e)
     for e in stage.events("spark", first, last):
         _sparks(out, begin, rate, e)
-    return 1.6 * reverberate(out, rate, ROOM, 0.25, seed=13, damping=4500)[before:]
+    return 2.2 * reverberate(out, rate, ROOM, 0.25, seed=13, damping=4500)[before:]

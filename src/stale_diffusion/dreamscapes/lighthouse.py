@@ -164,7 +164,7 @@ class Lighthouse(Place):
             where=words.pick(_WHERE[on_rock(first.variant)], rng),
             when=words.pick(_WHEN[part], rng),
             extra=words.pick(chosen[0], rng),
-            other=words.pick(chosen[1], rng),
+            other=words.pick(next(c for c in chosen if c != chosen[0]), rng),
         )
         return words.written(text, rng)
 

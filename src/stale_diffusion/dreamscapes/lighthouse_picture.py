@@ -54,10 +54,12 @@ class Picture:
         self.x = self.camera.slopes(view)[0]
         self.key, self.ambient = (light.colour(k, self.x) for k in (self.light.key, self.light.ambient))
         self.key = self.key * self.sun
-        self.thick = 3.912 / (CLEAR * (THICK / CLEAR) ** (self.fog_level**0.8))
+        self.thick = 3.912 / (CLEAR * (THICK / CLEAR) ** (self.fog_level**0.62))
         self.layer = DEPTH[0] + (DEPTH[1] - DEPTH[0]) * self.fog_level**2
         grey = 0.55 * light.colour(self.light.horizon, self.x) + 0.35 * light.colour(self.light.zenith, self.x)
         self.white = grey + 0.25 * (self.ambient - 0.6 * grey) + 0.10 * self.key
+        flat = (self.white * light.colour((0.3, 0.5, 0.2), self.x)).sum()  # much scattered light loses its colour
+        self.white = (self.white + 0.75 * self.fog_level * (flat - self.white)) * (1 + 0.3 * self.fog_level)
         hue = stage.rng("sea", t)
         self.water = light.colour(_SEAS[int(hue.integers(len(_SEAS)))], self.x)
         self.lit = is_lit(stage.static("hour", t), self.fog_level)
@@ -100,13 +102,14 @@ class Picture:
         climb = (y * z / self.layer).clamp(-3, 40)
         column = torch.where(climb.abs() < 1e-3, 1 - climb / 2, -torch.expm1(-climb) / climb)
         share = (z / 150).clamp(0, 1)
-        return (
+        depth: Tensor = (
             self.thick
             * math.exp(-self.coast.eye / self.layer)
             * z
             * column
             * torch.lerp(banks[..., 0], banks[..., 1], share)
         )
+        return depth
 
     def _airlight(self) -> Tensor:
         """The beams and the glow of the lamp in the fog, (rows, W, 3), a little coarser than the picture."""
@@ -128,6 +131,8 @@ class Picture:
         glow = (last - first).clamp(min=0) * torch.exp(-thick * (0.8 * lamp.norm() + 0.5 * gap))
         total = 0.0035 * glow / gap**0.8
         n = torch.cross(m, d, dim=0)
+        grain = 3 * float(y[0, 0] - y[1, 0]) * lz  # metres of a coarse pixel at the lamp, and a little more
+        spread = torch.sqrt(SPREAD**2 + (grain / gap) ** 2)
         for k in range(self.coast.beams):
             b = torch.tensor(self._bearing(k), device=x.device)[:, None, None]
             off = (b * n).sum(0)
@@ -139,7 +144,7 @@ class Picture:
             cosine = -torch.sin(at)
             phase = (1 - FORWARD**2) / (1 + FORWARD**2 - 2 * FORWARD * cosine) ** 1.5 * 0.5 + 0.14
             fade = torch.exp(-thick * (0.75 * along + 0.75 * r))  # light that is scattered forward is not lost
-            profile = torch.exp(-(off**2) / (2 * SPREAD**2)) * SPREAD * 2.5066
+            profile = torch.exp(-(off**2) / (2 * spread**2)) * SPREAD * 2.5066 * (SPREAD / spread)
             total = total + inside * profile * phase * fade / gap * (bm > 0)
         shown = self.lit * CANDLE * thick * total
         return self._large((6 * shown / (6 + shown))[None]).clamp(min=0)
@@ -170,7 +175,7 @@ class Picture:
         cosine = (x * sx + y * sy + sz) * torch.rsqrt(x * x + y * y + 1)
         g = 0.72
         sunny = (1 - g * g) / (1 + g * g - 2 * g * cosine) ** 1.5 * 0.16
-        lift = 1 + 0.55 * (y / 0.35).clamp(-0.7, 1)
+        lift = 1 + 0.45 * (y / 0.35).clamp(-0.45, 1)
         return self.white * (0.86 * lift)[..., None] + sunny[..., None] * self.key
 
     def _sky(self, band: View) -> Tensor:
@@ -199,7 +204,8 @@ class Picture:
         wide = 0.0012 + 0.6 * hidden
         spot = torch.exp(-((rx - lx / lz) ** 2 + 0.5 * (ry - (ly - self.coast.eye) / lz) ** 2) / (2 * wide))
         flash = 0.12 + sum(self._facing(k) for k in range(self.coast.beams))
-        return image + (spot * share * (0.004 / wide).clamp(max=1.5) * self.lit * 2.2 * flash)[..., None] * self.lamp
+        image = image + (spot * share * (0.004 / wide).clamp(max=1.5) * self.lit * 2.2 * flash)[..., None] * self.lamp
+        return image
 
     def _facing(self, k: int) -> float:
         """How far beam k points at the camera, [0, 1]."""

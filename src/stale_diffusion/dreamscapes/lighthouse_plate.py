@@ -116,11 +116,14 @@ def _ground(c: Coast, east: Tensor, z: Tensor, height: Tensor, up: Tensor) -> Te
     return (out * (1 - 0.62 * wet)).clamp(min=0.004)
 
 
+def _plane(across: Tensor, up: Tensor) -> tuple[Tensor, Tensor]:
+    """(1, C) and (R, 1) as (R, C) each."""
+    return across.expand(len(up), -1), up.expand(-1, across.shape[1])
+
+
 def _tower(c: Coast, x: Tensor, y: Tensor, planes: Tensor, pixel: float) -> Tensor:
     """Lay the tower (and by it, the keeper's house) over the plate, planes (9, R, C)."""
-    u, h = torch.broadcast_tensors(
-        x * c.away - c.east, y * c.away + c.eye - c.top
-    )  # metres beside its axis and above its foot
+    u, h = _plane(x * c.away - c.east, y * c.away + c.eye - c.top)  # metres beside its axis and above its foot
     metre = pixel * c.away / 2
     parts = [
         (-0.4, 0.97, 1.0, 0.62, (0.56, 0.55, 0.52)), (0.955, 0.985, 0.80, 0.80, (0.10, 0.10, 0.10)),
@@ -158,7 +161,7 @@ def _tower(c: Coast, x: Tensor, y: Tensor, planes: Tensor, pixel: float) -> Tens
 def _house(c: Coast, x: Tensor, y: Tensor, planes: Tensor, pixel: float) -> Tensor:
     """The keeper's house beside the tower: two walls, a roof, a window that may be lit (mark 2)."""
     beside = c.east + c.side * (c.wide + 7.5)
-    u, h = torch.broadcast_tensors(x * c.away - beside, y * c.away + c.eye - c.top)
+    u, h = _plane(x * c.away - beside, y * c.away + c.eye - c.top)
     metre = pixel * c.away / 2
 
     def edge(d: Tensor) -> Tensor:

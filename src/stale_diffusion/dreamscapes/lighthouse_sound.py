@@ -94,10 +94,10 @@ def _horn(stage: Stage, out: Sound, start: int, rate: int, e: Event) -> None:
     for k in range(1, 15):
         if 1.1 * k * hz < rate / 2:
             formant = 1 / (1 + ((k * hz - 300) / 260) ** 2) + 0.35 / (1 + ((k * hz - 900) / 350) ** 2)
-            tone += (0.25 + formant) / k**0.8 / (1 + (k * hz / 1300) ** 2) * level**k**0.4 * np.sin(k * phase + 0.7 * k)
+            tone += (0.25 + formant) / k**0.8 / (1 + (k * hz / 1900) ** 2) * level**k**0.4 * np.sin(k * phase + 0.7 * k)
     rng = np.random.default_rng([int(e.time * 128), 62])
     breath = np.convolve(rng.standard_normal(len(s)), np.hanning(max(3, rate // 900)), "same") / np.sqrt(rate / 900)
-    wave = (0.10 + 0.12 * e.strength) * (tone + 0.05 * breath * level) / (0.6 + far / 250)
+    wave = (0.09 + 0.10 * e.strength) * (tone + 0.05 * breath * level) / (0.6 + far / 250)
     add_grain(out, start, rate, e.time + far / SPEED, wave, e.x)
     for k, lag in enumerate((0.9, 1.7, 2.6)):  # from headlands further along the coast
         add_grain(out, start, rate, e.time + far / SPEED + lag, 0.10 * 0.6**k * wave, -e.x * (1 - 0.5 * k) + 0.3)
@@ -113,7 +113,7 @@ def _buoy(stage: Stage, out: Sound, start: int, rate: int, e: Event) -> None:
     wave = ring(rate, 3.2, [(prime * k, a, d) for k, a, d in partials], 0.002)
     far, at = 150 + 750 * e.distance, e.time
     for _ in range(int(rng.integers(1, 4))):
-        loud = (0.012 + 0.035 * e.strength) * rng.uniform(0.5, 1) / (0.5 + far / 400)
+        loud = (0.030 + 0.080 * e.strength) * rng.uniform(0.5, 1) / (0.5 + far / 400)
         add_grain(out, start, rate, at + far / SPEED, loud * wave, e.x)
         at += rng.uniform(0.5, 1.3)
 

@@ -159,7 +159,7 @@ class Meadow(Place):
             where=words.pick(_WHERE[is_alpine(first.variant)], rng),
             when=words.pick(_WHEN[part], rng),
             extra=words.pick(chosen[0], rng),
-            other=words.pick(chosen[1], rng),
+            other=words.pick(next(c for c in chosen if c != chosen[0]), rng),
         )
         return words.written(text, rng)
 

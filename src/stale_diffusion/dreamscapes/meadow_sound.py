@@ -103,7 +103,7 @@ def _cowbell(stage: Stage, out: Sound, start: int, rate: int, e: Event) -> None:
     wave, at = ring(rate, 0.6, modes, 0.0008), e.time
     beat = np.random.default_rng([int(e.time * 128), 32])
     for _ in range(int(beat.integers(2, 6))):
-        loud = (0.008 + 0.022 * e.strength) * beat.uniform(0.3, 1) / (0.6 + 1.6 * e.distance)
+        loud = (0.014 + 0.040 * e.strength) * beat.uniform(0.3, 1) / (0.6 + 1.6 * e.distance)
         add_grain(out, start, rate, at, loud * wave, 0.9 * e.x)
         at += beat.uniform(0.18, 0.5)
 
@@ -151,4 +151,4 @@ def perform(stage: Stage, start: int, n: int, rate: int) -> Sound:
         _bee(stage, out, start, rate, e)
     for e in stage.events("bell", first - 4, last):
         _cowbell(stage, out, start, rate, e)
-    return out
+    return 1.7 * out
