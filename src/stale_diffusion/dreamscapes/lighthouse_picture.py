@@ -24,7 +24,7 @@ from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Event, Stage
 
 CLEAR, THICK = 24_000.0, 85.0  # metres of visibility without fog and in the thickest
-DEPTH = (50.0, 150.0)  # metres over which thin and thick fog thins by e with height
+DEPTH = (50.0, 230.0)  # metres over which thin and thick fog thins by e with height
 SPREAD = 0.030  # radians, deviation of the beam about its axis; a real one is narrower than a pixel
 FORWARD = 0.80  # g of the phase function
 CANDLE = 8000.0  # the beam's strength, stray light aside
@@ -197,7 +197,7 @@ class Picture:
             * (self.ambient + self.key * max(self.light.toward[1], 0.0))
             * (1 + 4 * crest.clamp(-0.1, 0.15))[..., None]
         )
-        image = body + share[..., None] * (self.mirror(rx, ry) - body)
+        image: Tensor = body + share[..., None] * (self.mirror(rx, ry) - body)
         if float(self.key.max()) > 0.01:
             image = image + 0.5 * water.glitter(self.light, x, y, sx, sz, hidden)[..., None] * self.key
         lx, ly, lz = self.coast.lamp

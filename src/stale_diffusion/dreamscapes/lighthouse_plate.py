@@ -93,12 +93,12 @@ def _height(c: Coast, east: Tensor, z: Tensor, foot: Tensor) -> Tensor:
         land = land - 3.5 * smoothstep(2, -9, torch.minimum(over, back))
         flat = smoothstep(9, 5, torch.sqrt((east - c.east) ** 2 + (z - c.away) ** 2))
     land = land + flat * (c.top - land)
-    crags = 1 - (sample(tile(21, 256, 2.5, east), east / 8.5 + s, z / 8.5) * 0.8).abs()
+    crags = 1 - (sample(tile(21, 256, 2.5, east), east / 15 + s, z / 15) * 0.8).abs()
     grit = sample(tile(23, 512, 1.9, east), east / 3.1 + s, z / 3.1)
     lie = smoothstep(15, 3.5, z) * (
         0.25 + 0.75 * smoothstep(-0.5, 1.1, east / z * 1.4 * (1 if c.fore > 0 else -1) + 0.3)
     )
-    near = (c.eye - 1.9) * lie * (0.35 + 0.9 * crags) + 0.5 * (crags - 0.8) + 0.06 * grit - 0.55
+    near = (c.eye - 1.9) * lie * (0.62 + 0.42 * crags) + 0.45 * (crags - 0.8) + 0.09 * grit - 0.55
     return torch.where(z < 17, torch.maximum(near, land), land)
 
 
