@@ -257,13 +257,18 @@ class Picture:
 
     def _spray(self, image: Tensor, x: Tensor, y: Tensor, e: Event) -> Tensor:
         """White water thrown up where a wave meets the rocks: it rises, hangs and falls within 2.5 s."""
-        age, far = self.t - e.time, float(metres(np.array(e.distance)))
+        c, age = self.coast, self.t - e.time
+        if e.distance < 0.45:  # on the rocks before the camera, else at the foot of the tower's
+            far = 10 + 0.6 * (float(metres(np.array(e.distance))) - 8)
+            cx = self.camera.turn + math.copysign(0.12 + 0.5 * abs(e.x), c.fore) * self.view.aspect / self.camera.focal
+        else:
+            far = c.away - (20 + 2.4 * c.top if c.rock else 27)
+            cx = (c.east + (0.7 * e.x * (14 + 2 * c.top) if c.rock else c.side * (8 + 26 * e.x))) / far
         if e.strength < 0.15:
             return image
         grow = 1 - math.exp(-age / 0.25)
         high = (0.6 + 5.5 * e.strength**1.3) * max(grow - (age / 2.6) ** 2, 0.0) / far
         wide = (1.2 + 3.0 * e.strength) * (0.6 + 0.4 * age) / far
-        cx = self.camera.turn + 0.55 * e.x * self.view.aspect / self.camera.focal
         foot = -self.coast.eye / far
         if high <= 0 or float(y.min()) > foot + 2.2 * high or float(y.max()) < foot - 0.3 * high:
             return image
