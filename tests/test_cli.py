@@ -55,6 +55,24 @@ def test_generate_inspect_export(model: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in movie.parent.iterdir()) == ["rain.mkv", "rain.png"]
 
 
+def test_complete_refuses_at_once_what_the_container_cannot_hold(model: Path, tmp_path: Path) -> None:
+    done = run("complete", CLIP, "-o", tmp_path / "a.webm", "--model", model, code=2)
+    assert "cannot hold the video track (h264)" in done.stderr and "ffmpeg -i" in done.stderr
+    assert "seed" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stills_loops_and_webm(model: Path, tmp_path: Path) -> None:
+    for ending in ("png", "webp", "webm"):
+        run("generate", "slow rain", "-o", tmp_path / f"rain.{ending}", "--seconds", 2, "--seed", 7, *small(model))
+    assert (tmp_path / "rain.png").read_bytes()[1:4] == b"PNG"
+    assert (tmp_path / "rain.webp").read_bytes()[8:12] == b"WEBP"
+    found = json.loads(run("inspect", tmp_path / "rain.webm", "--json").stdout)
+    assert set(found["tracks"]) == {"touch", "smell", "taste"}
+    done = run("export", tmp_path / "rain.webm", "--to", tmp_path / "out", "--formats", "aroma,card")
+    assert [Path(line).name for line in done.stdout.split()] == ["movie.aroma.json", "movie.card.png", "movie.card.pdf"]
+
+
 def test_the_plot_comes_through_the_environment_as_it_is(model: Path, tmp_path: Path) -> None:
     plot = "it's raining in Ke$ha's \"garden\"; `true` $(true)"
     env = {"STALE_DIFFUSION_PLOT": plot, "STALE_DIFFUSION_SECONDS": "1"}

@@ -104,6 +104,62 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     assert first == second
 
 
+def test_webm_is_read_back_on_the_same_clock(tmp_path: Path) -> None:
+    """VP9, Opus, WebVTT: Opus is no lossless codec and always 48 kHz, but a click stays within a millisecond."""
+    path = write(tmp_path / "movie.webm")
+    found = media.probe(path)
+    assert found.video is not None
+    assert (found.video.codec, found.video.fps) == ("vp9", FPS)
+    assert [(a.title, a.codec, a.rate) for a in found.audio] == [("sound", "opus", 48000), ("touch", "opus", 48000)]
+    assert [(codec, title) for codec, _, title in found.subtitles] == [("webvtt", "smell"), ("webvtt", "taste")]
+    assert [column(f) for f in media.read_frames(path)] == list(range(48))
+    for track in (0, 1):
+        sound = np.concatenate(list(media.read_sound(path, 48000, 2, track=track)))
+        assert len(sound) == pytest.approx(2 * 48000, abs=960)
+        peaks = [int(np.abs(sound[k * 48000 : (k + 1) * 48000, 0]).argmax()) for k in (0, 1)]
+        assert peaks == pytest.approx([24000, 24000], abs=96)
+
+
+KINDS = (".mkv", ".mp4", ".webm")
+
+
+@pytest.mark.parametrize("target", KINDS)
+@pytest.mark.parametrize("source", KINDS)
+def test_subtitles_of_the_clip_go_into_any_container(tmp_path: Path, source: str, target: str) -> None:
+    clip = tmp_path / f"clip{source}"
+    with media.MovieWriter(clip, None, FPS, None, touch_rate=None, subtitles=("songs",)) as movie:
+        movie.subtitle("songs", 0.5, 1.0, "bread & salt\n<i>again</i>")
+        movie.subtitle("songs", 2.0, 1.5, "and again")
+    path = tmp_path / f"copy{target}"
+    with media.MovieWriter(path, touch_rate=None, subtitles=(), copy_from=clip):
+        pass
+    with av.open(str(path)) as container:
+        (stream,) = container.streams.subtitles
+        packets = [p for p in container.demux(stream) if p.size > 2]
+        lines = [(float(p.pts * p.time_base), float(p.duration * p.time_base), bytes(p)) for p in packets]
+    assert [line[:2] for line in lines] == [(0.5, 1.0), (2.0, 1.5)]
+    assert b"again</i>" in lines[0][2]
+    assert (b"&amp;" in lines[0][2]) == (target == ".webm" or (source, target) == (".webm", ".mkv"))
+
+
+def test_a_webm_takes_the_packets_of_a_webm_and_says_what_else_would_do(tmp_path: Path) -> None:
+    clip, path = write(tmp_path / "clip.webm", touch_rate=None), tmp_path / "out.webm"
+    with media.MovieWriter(path, touch_rate=8000, copy_from=clip) as movie:
+        movie.touch(clicks(8000, 2))
+    assert media.packet_hashes(path)[:2] == media.packet_hashes(clip)[:2]
+    phone = write(tmp_path / "my clip.mp4")
+    with pytest.raises(StaleError, match="cannot hold the video track \\(h264\\)") as error:
+        media.MovieWriter(path, copy_from=phone)
+    assert ".mkv and .mp4 can hold these" in error.value.why
+    assert "out.mkv" in error.value.mend
+    assert "ffmpeg -i '" in error.value.mend
+    with pytest.raises(StaleError, match="cannot hold"):
+        media.check_fits(path, phone)
+    for fitting in (tmp_path / "a.mkv", tmp_path / "a.mp4"):
+        media.check_fits(fitting, phone)
+    assert error.value.exit_code == 2
+
+
 @pytest.mark.parametrize("source", [".mkv", ".mp4"])
 @pytest.mark.parametrize("target", [".mkv", ".mp4"])
 def test_copy_keeps_every_packet(tmp_path: Path, source: str, target: str) -> None:

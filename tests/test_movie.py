@@ -68,7 +68,8 @@ def test_the_file_has_its_tracks(saved: tuple[Movie, Path]) -> None:
     assert [track.rate for track in probe.audio] == [48_000, 8_000]
     assert len(probe.subtitles) == 3
     assert set(media.read_attachments(saved[1])) == {
-        "timeline.json", "recipe.json", "movie.hjif", "movie.ahap", "movie.haptic", "movie.sem.xml", "movie.aroma.json",
+        "timeline.json", "recipe.json", "movie.hjif", "movie.ahap", "movie.haptic", "movie.tact", "movie.sem.xml",
+        "movie.playsem.json", "movie.aroma.json", "movie.taste.json",
     }  # fmt: skip
     assert len(list(media.read_frames(saved[1]))) == 48
     assert sum(map(len, media.read_sound(saved[1], 48_000, 2))) == 6 * 48_000

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stale_diffusion import timeline
@@ -29,6 +29,7 @@ def written(made: Track, seconds: float) -> tuple[str, Track]:
     return text, timeline.from_json(text)[1][made.sense]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32), st.integers(1, 9))
 def test_what_is_read_is_written_again_as_it_was(seed: int, seconds: int) -> None:
     text, first = written(track(seed, seconds), seconds)
@@ -37,6 +38,7 @@ def test_what_is_read_is_written_again_as_it_was(seed: int, seconds: int) -> Non
     assert np.array_equal(first.values, second.values)
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32), st.data())
 def test_only_what_is_changed_changes(seed: int, data: st.DataObject) -> None:
     rate = data.draw(st.sampled_from([Fraction(64), Fraction(30), Fraction(24000, 1001)]))

@@ -198,3 +198,17 @@ def test_any_damage_gives_a_timeline_or_one_clear_error(data: st.DataObject) -> 
         text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.integers(0, 255))
     with suppress(StaleError):
         timeline.from_json(bytes(text))
+
+
+def test_tracks_may_not_ask_for_more_memory_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few hundred bytes can name a track of hours: what counts is what all of them come to."""
+    channels = [{"name": "a", "unit": "1", "keyframes": [[0, 0]]}]
+    tracks = [
+        {"sense": f"s{k}", "origin": "given", "rate": "10", "samples": 1000, "channels": channels} for k in range(4)
+    ]
+    text = json.dumps({"format": timeline.FORMAT, "version": 1, "seconds": 100, "tracks": tracks})
+    monkeypatch.setattr(timeline, "MAX_VALUES", 4000)
+    assert len(timeline.from_json(text)[1]) == 4
+    monkeypatch.setattr(timeline, "MAX_VALUES", 3999)
+    with pytest.raises(StaleError, match="timeline"):
+        timeline.from_json(text)

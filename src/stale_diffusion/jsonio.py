@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ _NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def read_object(data: bytes | str, source: str) -> dict[str, Any]:
-    """Parse a JSON object: no NaN, no duplicate keys, bounded size and depth.
+    """Parse a JSON object: no NaN, nothing infinite, no duplicate keys, bounded size and depth.
 
     Raises:
         StaleError: it is anything else.
@@ -26,7 +27,7 @@ def read_object(data: bytes | str, source: str) -> dict[str, Any]:
         raise refusal(source, f"it is larger than {MAX_BYTES >> 20} MB")
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:
         raise refusal(source, "it is nested too deeply") from None
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
@@ -60,6 +61,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large a number")
+    return value
 
 
 def dumps(value: Any) -> str:

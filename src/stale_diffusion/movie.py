@@ -30,6 +30,8 @@ RGB = NDArray[np.uint8]
 Sound = NDArray[np.float32]
 SCENE_TOKENS = (25, 32)  # tokens and bits of a scene segment
 FORMATS = {"timeline.json": timeline.FORMAT, "recipe.json": recipes.FORMAT}  # what is read back
+MOVIES = (".mkv", ".mp4", ".webm")  # what `Movie.save` writes whole
+PICTURES = (".png", ".webp")  # and what it writes as a still, or as a silent loop
 RESERVED = ("touch", "smell", "taste")  # the tracks this program writes; never taken for a movie's own sound
 
 
@@ -107,6 +109,7 @@ class Movie:
         tracks: sense -> Track, for touch, smell, taste and additional senses.
         recipe: how it was made; None for a foreign file.
         scene: the scene's bits, (S, 25, 32) in {-1, +1}.
+        edges: colours of the picture's left and right edge, (T, 2, 3) at 2 Hz; None: nobody has looked yet.
     """
 
     seconds: float
@@ -114,6 +117,7 @@ class Movie:
     tracks: dict[str, Track] = field(default_factory=dict)
     recipe: Recipe | None = None
     scene: Bits | None = None
+    edges: RGB | None = field(default=None, repr=False, compare=False)
 
     @property
     def touch(self) -> Track:
@@ -176,16 +180,19 @@ class Movie:
         """Write the movie; a filmed screen is copied packet for packet, a performed or painted one is encoded.
 
         Args:
-            path: .mkv (one file with attachments; above 30 minutes sidecars) or .mp4 (sidecars beside it).
-            size, fps: of the picture, unless it is copied.
+            path: .mkv (one file with attachments; above 30 minutes sidecars), .mp4 or .webm (sidecars beside it), .png
+                (one still) or .webp (a silent loop of at most 8 seconds).
+            size, fps: of the picture, unless it is copied; a loop has 12 frames a second.
             recipe: false leaves the recipe out of the file.
             progress: called with the share done, [0, 1], a few times a second of work.
 
         Returns:
             The files written, the movie first.
         """
-        from stale_diffusion.formats import mkv
+        from stale_diffusion.formats import mkv, still
 
+        if Path(path).suffix.lower() in PICTURES:
+            return still.write(self, Path(path), size, recipe=recipe, progress=progress)
         return mkv.write(self, Path(path), size, Fraction(fps), recipe=recipe, progress=progress)
 
     def contact_sheet(self, path: str | Path) -> Path:
@@ -213,10 +220,23 @@ def _companions(screen: Filmed) -> dict[str, bytes]:
     if "timeline.json" not in files:
         for name in FORMATS:
             sidecar = screen.path.with_suffix(f".{name}")
-            if sidecar.is_file() and sidecar.stat().st_size <= MAX_BYTES:
-                files[name] = sidecar.read_bytes()
+            if sidecar.is_file():
+                files[name] = _read(sidecar, FORMATS[name])
     # another program's file may have the same name; ours says what it is at its very beginning
     return {name: files[name] for name, kind in FORMATS.items() if kind.encode() in files.get(name, b"")[:200]}
+
+
+def _read(path: Path, kind: str) -> bytes:
+    """A sidecar: whole, where it says at its beginning that it is ours, and no further where it does not."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(200)
+            data = head + file.read(MAX_BYTES) if kind.encode() in head else head
+    except OSError as error:
+        raise StaleError(f"{path} cannot be read.", error.strerror or str(error), f"chmod +r {path}") from None
+    if len(data) > MAX_BYTES:
+        raise StaleError(f"{path} cannot be read.", f"it is larger than {MAX_BYTES >> 20} MB", "export it again")
+    return data
 
 
 def pack_scene(scene: Bits) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
@@ -36,7 +36,7 @@ MAX_SECONDS = 24 * 3600.0
 MAX_RATE = 1000
 MAX_CHANNELS = 256
 MAX_TRACKS = 16
-MAX_VALUES = 2**26  # samples times channels of one track
+MAX_VALUES = 2**26  # samples times channels of all tracks together: a small file may ask for much memory
 
 # (low, high, level): range and quantisation level of each channel.
 RANGES: dict[str, tuple[float, float, float]] = {
@@ -170,15 +170,32 @@ def _track(track: Track) -> Iterator[str]:
 
 
 def _pairs(track: Track, c: int) -> Iterator[Iterable[str]]:
+    for times, values in _curves(track, c):
+        yield (dumps([list(pair) for pair in zip(times.tolist(), values.tolist(), strict=True)])[1:-1],)
+
+
+def _curves(track: Track, c: int) -> Iterator[Curve]:
+    """The keyframes of a channel, in pieces."""
+
     def fresh(first: int, last: int) -> Iterator[Curve]:
         rounded, slack = within_level(track.channels[c], track.values[first:last, c])
         for _, at, values in chunked_keyframes(rounded, slack):
             yield np.round((first + at) / float(track.rate), 6), values
 
-    whole = fresh(0, len(track.values))
-    curves = splice(track.curves[c], track.values[:, c], track.rate, fresh) if track.curves else whole
-    for times, values in curves:
-        yield (dumps([list(pair) for pair in zip(times.tolist(), values.tolist(), strict=True)])[1:-1],)
+    if track.curves:
+        return splice(track.curves[c], track.values[:, c], track.rate, fresh)
+    return fresh(0, len(track.values))
+
+
+def settled(track: Track) -> Track:
+    """The track as it will be read back: what is written from it, in any format, is the same again at every save."""
+    if not len(track.values):
+        return track
+    pieces = [list(zip(*_curves(track, c), strict=True)) for c in range(len(track.channels))]
+    curves = tuple((np.concatenate(times), np.concatenate(values)) for times, values in pieces)
+    at = np.arange(len(track.values)) / float(track.rate)
+    values = np.stack([sample(curve, at) for curve in curves], -1).astype(np.float32)
+    return replace(track, values=values, curves=curves)
 
 
 # -------------------------------------------------------------------------------------------------------- reading
@@ -197,7 +214,7 @@ def from_json(data: bytes | str, source: str = "timeline.json") -> tuple[float, 
     seconds = read.number(root, "seconds", 0, MAX_SECONDS)
     tracks: dict[str, Track] = {}
     for entry in read.list(root, "tracks", MAX_TRACKS):
-        track = read.track(entry, seconds)
+        track = read.track(entry, seconds, MAX_VALUES - sum(t.values.size for t in tracks.values()))
         if track.sense in tracks:
             raise refusal(source, f"it has two tracks of {track.sense}")
         tracks[track.sense] = track
@@ -216,7 +233,7 @@ class _Tracks(Fields):
             raise refusal(self.source, f'rate must be a text such as "64" or "30000/1001", at most {MAX_RATE}')
         return rate
 
-    def track(self, record: Any, seconds: float) -> Track:
+    def track(self, record: Any, seconds: float, room: int) -> Track:
         sense, rate, origin = self.text(record, "sense"), self.rate(record), self.text(record, "origin")
         if origin not in get_args(Origin):
             raise refusal(self.source, f"origin must be one of {', '.join(get_args(Origin))}")
@@ -224,7 +241,7 @@ class _Tracks(Fields):
         if abs(samples - seconds * rate) > 1:
             raise refusal(self.source, f"the track of {sense} is not as long as the movie")
         channels = self.list(record, "channels", MAX_CHANNELS)
-        if not channels or samples * len(channels) > MAX_VALUES:
+        if not channels or samples * len(channels) > room:
             raise refusal(self.source, f"the track of {sense} has no channels, or too many values")
         names, units = (tuple(self.text(c, key) for c in channels) for key in ("name", "unit"))
         if len(set(names)) < len(names):

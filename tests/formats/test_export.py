@@ -30,6 +30,10 @@ def test_export_writes_everything(movie: Movie, tmp_path: Path) -> None:
         (["sem", ".AROMA"], ["movie.sem.xml", "movie.aroma.json"]),
         (["srt"], ["movie.smell.srt", "movie.taste.srt", "movie.touch.srt"]),
         (["timeline.json"], ["movie.timeline.json"]),
+        (["tact", "playsem"], ["movie.tact", "movie.playsem.json"]),
+        (["card"], ["movie.card.png", "movie.card.pdf"]),
+        (["pdf", "vtt"], ["movie.card.pdf", "movie.smell.vtt", "movie.taste.vtt", "movie.touch.vtt"]),
+        (["smell.vtt"], ["movie.smell.vtt"]),
     ],
 )
 def test_some_formats(movie: Movie, tmp_path: Path, asked: list[str], names: list[str]) -> None:
@@ -37,17 +41,39 @@ def test_some_formats(movie: Movie, tmp_path: Path, asked: list[str], names: lis
 
 
 def test_unknown_format_is_refused(movie: Movie, tmp_path: Path) -> None:
-    with pytest.raises(StaleError, match="docx"):
-        export.export(movie, tmp_path, ["docx"])
+    for name in ("docx", "", "json"):
+        with pytest.raises(StaleError, match="There is no format") as error:
+            export.export(movie, tmp_path, [name])
+        assert set(export.NAMES) <= set(error.value.why.replace(",", "").split())
     assert not list(tmp_path.iterdir())
+
+
+def test_every_name_is_a_format_and_every_format_has_a_name(movie: Movie) -> None:
+    assert {ending for name in export.NAMES for ending in export.endings(movie, [name])} == set(export.FORMATS)
+
+
+def test_what_is_for_the_kitchen_does_not_lie_beside_the_movie(movie: Movie, tmp_path: Path) -> None:
+    names = {path.name for path in export.write_sidecars(movie, tmp_path / "a.mp4")}
+    assert {"a.taste.json", "a.smell.vtt", "a.smell.srt"} <= names
+    assert not any("card" in name for name in names)
 
 
 def test_only_what_there_is(movie: Movie, tmp_path: Path) -> None:
     del movie.tracks["touch"], movie.tracks["smell"]
     movie.recipe = None
     assert [path.name for path in export.export(movie, tmp_path)] == [
-        "movie.timeline.json", "movie.cues.csv", "movie.taste.srt", "movie.taste.csv",
-    ]  # fmt: skip
+        f"movie.{ending}"
+        for ending in (
+            "timeline.json",
+            "cues.csv",
+            "taste.json",
+            "card.png",
+            "card.pdf",
+            "taste.srt",
+            "taste.vtt",
+            "taste.csv",
+        )
+    ]
 
 
 def test_folder_that_is_a_file(movie: Movie, tmp_path: Path) -> None:

@@ -310,6 +310,7 @@ def test_sound_has_the_size_that_its_head_says(movie: Movie) -> None:
 # ------------------------------------------------------------------------------------------------------ strength
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.floats(0, 4))
 def test_strength_scales_intensities_and_nothing_else(strength: float) -> None:
     made = make_movie(2)

@@ -19,7 +19,8 @@ PTS = "{urn:mpeg:mpeg21:2003:01-DIA-XSI-NS}pts"
 
 
 def effects(movie: Movie) -> list[dict[str, str]]:
-    """The attributes of all effects."""
+    """The attributes of all effects; without weather, which the storm's scene of random bits has at random."""
+    movie.scene = None
     root = ElementTree.fromstring(sem.to_sem(movie).encode())
     assert root.tag == "{urn:mpeg:mpeg-v:2010:01-SEDL-NS}SEM"
     assert root.get("{urn:mpeg:mpeg21:2003:01-DIA-XSI-NS}timeScale") == "1000"
@@ -36,7 +37,13 @@ def test_notes_are_those_of_the_sense() -> None:
 def test_every_effect_is_a_pair_in_order(movie: Movie) -> None:
     found = effects(movie)
     assert [int(e[PTS]) for e in found] == sorted(int(e[PTS]) for e in found)
-    assert {e[SEV] for e in found} == {"sev:VibrationType", "sev:WindType", "sev:TemperatureType", "sev:ScentType"}
+    assert {e[SEV] for e in found} == {
+        "sev:VibrationType",
+        "sev:WindType",
+        "sev:TemperatureType",
+        "sev:ScentType",
+        "sev:LightType",
+    }
     for kind in {e[SEV] for e in found}:
         switches = [e["activate"] for e in found if e[SEV] == kind]
         assert switches == ["true", "false"] * (len(switches) // 2)
@@ -64,7 +71,7 @@ def test_vibration_begins_with_the_thunder(movie: Movie) -> None:
 
 
 def test_nothing_smelt_gives_no_scent(still: Movie) -> None:
-    assert {e[SEV] for e in effects(still)} == {"sev:TemperatureType"}
+    assert {e[SEV] for e in effects(still)} == {"sev:TemperatureType", "sev:LightType"}
 
 
 def test_cues_leave_the_air_time_to_clear(movie: Movie) -> None:
@@ -101,10 +108,51 @@ def test_missing_cartridges_are_replaced_or_reported(movie: Movie) -> None:
 
 
 def test_cartridge_map_is_read_and_checked() -> None:
-    assert aroma.cartridges_of('{"1": "pine", "6": "soap"}') == {1: "pine", 6: "soap"}
-    for bad in ('{"7": "pine"}', '{"1": "petrol"}', '{"1": ["pine"]}', "[]"):
-        with pytest.raises(StaleError):
-            aroma.cartridges_of(bad)
+    assert aroma.cartridges_of(b'# mine\n1 = "pine"\n6 = "soap"') == {1: "pine", 6: "soap"}
+    bad = ('7 = "pine"', '1 = "petrol"', '1 = ["pine"]', "1 = ", "", '[x]\n1 = "pine"', "a = " + "[" * 5000, "1 = nan",
+           '1 = "pine"\n1 = "moss"', "#" * 70_000)  # fmt: skip
+    for text in bad:
+        with pytest.raises(StaleError) as error:
+            aroma.cartridges_of(text.encode(), "mine.toml")
+        assert error.value.what.startswith("mine.toml")
+        assert "cartridges" in error.value.mend
+    with pytest.raises(StaleError):
+        aroma.cartridges_of(b"\xff\xfe\x00")
+
+
+def test_a_map_to_edit_is_a_map(movie: Movie) -> None:
+    assert aroma.cartridges_of(aroma.to_map(movie).encode()) == {1: "wet earth", 2: "ozone"}
+    assert all(note in aroma.to_map(movie).replace("\n#   ", " ") for note in NOTES)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_new_is_blown_while_what_has_gone_lingers(movie: Movie, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.zeros((400, len(NOTES)), np.float32)
+    for note in rng.choice(len(NOTES), 6, replace=False):
+        values[:, note] = (np.sin(np.arange(400) / rng.uniform(2, 12) + rng.uniform(0, 6)) > rng.uniform(0, 0.9)) * 0.7
+    movie.seconds = 200.0
+    movie.tracks["smell"] = replace(movie.smell, values=values)
+    made = aroma.to_aroma(movie)
+    loaded = {int(chamber): note for chamber, note in made["cartridges"].items()}
+    waited = 0
+    for before, after in pairwise(made["cues"]):
+        gone, new = set(before["chambers"]) - set(after["chambers"]), set(after["chambers"]) - set(before["chambers"])
+        free = before["start"] + before["duration"] + 1000
+        if gone and new:
+            longest = max(notes.notes()[loaded[chamber]].linger for chamber in gone)
+            free = before["start"] + before["duration"] + round(1000 * longest)
+            waited += 1
+        assert after["start"] >= free
+    assert waited > 0
+
+
+def test_the_report_says_what_stands_in(movie: Movie) -> None:
+    assert aroma.report(movie) == []
+    assert aroma.report(movie, {2: "moss", 5: "coffee"}) == [
+        "wet earth: no cartridge, moss stands in",
+        "ozone: no cartridge like it, left out",
+    ]
 
 
 def test_a_movie_without_smell_has_no_cues(still: Movie) -> None:

@@ -20,6 +20,7 @@ from stale_diffusion.commands.options import (
     Seed,
     SheetPath,
     Steps,
+    check_copy,
     check_length,
     check_manner,
     check_output,
@@ -179,6 +180,7 @@ def complete(
     started = time.monotonic()
     movie = completing.opened(clip, output, plan)
     plan = plan.for_movie(movie)
+    check_copy(target, clip)
     seed = secrets.randbelow(2**31) if seed is None else seed
     made = completing.run(
         plan, movie, clip, plot, seed=seed, steps=steps, guidance=guidance, price=price, model=model

@@ -12,7 +12,12 @@ import typer
 from stale_diffusion.errors import StaleError
 
 BYTES_A_SECOND = 1_000_000  # at 640x360: 430 kB of shore, the costliest place, measured; written twice, rounded up
-Output = Annotated[Path, typer.Option("--output", "-o", help="The movie to write: .mkv or .mp4.")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="The movie to write: .mkv, .mp4 or .webm; .png: a still; .webp: a silent loop."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="The same seed makes the same movie; drawn and printed if missing.")]
 Steps = Annotated[int, typer.Option(help="Steps of the reverse process a segment.")]
 Guidance = Annotated[float, typer.Option(help="How strongly the plot pulls; 1 is the network's own odds.")]
@@ -45,18 +50,30 @@ def check_output(path: Path, needed: float) -> None:
     """Refuse at once what would fail in the end: a wrong name, a folder, too little room for `needed` bytes."""
     if path.is_dir():
         raise StaleError(f"{path} is a folder.", mend=f"-o {path / 'movie.mkv'}", usage=True)
-    if path.suffix.lower() not in (".mkv", ".mp4"):
-        raise StaleError(
-            f"{path} is not a movie's name.", "It ends in neither .mkv nor .mp4.", f"-o {path}.mkv", usage=True
-        )
+    from stale_diffusion.movie import MOVIES, PICTURES
+
+    if path.suffix.lower() not in (*MOVIES, *PICTURES):
+        why = f"It ends in none of {', '.join((*MOVIES, *PICTURES))}."
+        raise StaleError(f"{path} is not a movie's name.", why, f"-o {path.with_suffix('.mkv')}", usage=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise StaleError(f"The folder {path.parent} cannot be made.", str(e), usage=True) from e
+    if path.suffix.lower() in PICTURES:
+        needed = min(needed, 2**26)
     free = shutil.disk_usage(path.parent).free
     if free < needed:
         why = f"It takes about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free in {path.parent}."
         raise StaleError("There is no room for this movie.", why, "Free some space, or write elsewhere with -o.")
+
+
+def check_copy(path: Path, clip: Path) -> None:
+    """Refuse a clip whose packets the output's container cannot hold."""
+    from stale_diffusion import media
+    from stale_diffusion.movie import MOVIES
+
+    if path.suffix.lower() in MOVIES:
+        media.check_fits(path, clip)
 
 
 def check_length(seconds: float, steps: int) -> None:

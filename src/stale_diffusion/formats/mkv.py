@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
-from stale_diffusion.formats import export, subtitles, wav
+from stale_diffusion.formats import ambient, export, subtitles, wav
 from stale_diffusion.formats.subtitles import Line
 from stale_diffusion.movie import RGB, Filmed, Movie, Sound
 from stale_diffusion.senses.base import SEGMENT_SECONDS
@@ -56,8 +57,8 @@ def write(
         movie = replace(movie, recipe=None)  # its plot is the title of other formats, too
     elif movie.recipe is not None and copied is None:
         movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
+    movie = replace(movie, tracks={name: timeline.settled(track) for name, track in movie.tracks.items()})
     inside = path.suffix.lower() == ".mkv" and movie.seconds <= SIDECAR_SECONDS
-    files = export.attachments(movie) if inside else {}
     lanes = {sense: subtitles.to_lines(movie, sense) for sense in export.SENSES if sense in movie.tracks}
     writer = MovieWriter(
         path,
@@ -69,8 +70,11 @@ def write(
         copy_from=copied,
     )
     with writer:
+        seen = _Edges(fps)
         for segment in _segments(movie, size, fps, lanes, copied is not None):
-            _feed(writer, segment, lambda share: _tell(progress, share))
+            _feed(writer, segment, seen, lambda share: _tell(progress, share))
+        movie = movie if copied else replace(movie, edges=seen.colours())
+        files = export.attachments(movie) if inside else {}
         title = {"title": movie.title} if movie.recipe is not None else {}
         writer.close(files or None, title)
     sidecars = [] if inside else export.write_sidecars(movie, path)
@@ -119,10 +123,28 @@ def _start(line: Line) -> float:
     return line.start
 
 
-def _feed(writer: MovieWriter, segment: _Segment, tell: Callable[[float], None]) -> None:
+class _Edges:
+    """Looks at the picture's edges as it is written, so that it need not be rendered again for the light of a room."""
+
+    def __init__(self, fps: Fraction) -> None:
+        self.step, self.count = fps / ambient.RATE, 0
+        self.found: list[RGB] = []
+
+    def see(self, frame: RGB) -> None:
+        while self.count >= len(self.found) * self.step:  # below 2 frames a second a frame counts more than once
+            self.found.append(ambient.edges(frame))
+        self.count += 1
+
+    def colours(self) -> RGB:
+        return np.array(self.found, np.uint8).reshape(-1, 2, 3)
+
+
+def _feed(writer: MovieWriter, segment: _Segment, seen: _Edges, tell: Callable[[float], None]) -> None:
     first, last = segment.share
     for i in range(segment.count):
-        writer.frame(_next_frame(segment.frames))
+        frame = _next_frame(segment.frames)
+        writer.frame(frame)
+        seen.see(frame)
         tell(first + (last - first) * (i + 1) / segment.count)
     if segment.sound is not None:
         writer.sound(segment.sound)

@@ -1,6 +1,7 @@
-"""What the formats know of each odour note: its MPEG-V ScentCS term, its colour in pictures, its odour profile.
+"""What the formats know of each odour note: its MPEG-V ScentCS term, its colour in pictures, how long it lingers in a
+still room after a puff, its odour profile.
 
-The profiles are judgements made by hand for this project (CC0), not measurements.
+Lingering and profiles are judgements made by hand for this project (CC0), not measurements.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ SCENT_CS = "urn:mpeg:mpeg-v:01-SI-ScentCS-NS:"  # ISO/IEC 23005-6, A.2.3
 
 @dataclass(frozen=True)
 class Note:
-    """An odour note: name, ScentCS term, colour (#rrggbb), unit vector of odour qualities."""
+    """An odour note: name, ScentCS term, colour (#rrggbb), seconds it lingers, unit vector of odour qualities."""
 
     name: str
     scent: str
     colour: str
+    linger: float
     profile: NDArray[np.float64]
 
     @property
@@ -37,9 +39,9 @@ def notes() -> dict[str, Note]:
     with resources.files(__package__).joinpath("notes.csv").open(encoding="utf-8") as table:
         rows = list(csv.reader(table))[1:]
     found = {}
-    for name, scent, colour, *qualities in rows:
+    for name, scent, colour, linger, *qualities in rows:
         profile = np.array(qualities, np.float64)
-        found[name] = Note(name, scent, colour, profile / np.linalg.norm(profile))
+        found[name] = Note(name, scent, colour, float(linger), profile / np.linalg.norm(profile))
     return found
 
 

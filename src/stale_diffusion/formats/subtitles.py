@@ -1,4 +1,4 @@
-"""Smell, taste and touch as subtitles (SubRip): how a person without devices meets them.
+"""Smell, taste and touch as subtitles (SubRip, WebVTT): how a person without devices meets them.
 
 Like audio description: a line when something arrives, grows, stays long or leaves, and silence in between. Hysteresis
 keeps it from flickering; at most 2 lines of 42 characters, at least 1.5 seconds, at most 17 characters a second.
@@ -77,11 +77,18 @@ def to_lines(movie: Movie, sense: str) -> list[Line]:
 
 def to_srt(movie: Movie, sense: str) -> str:
     """The lane as SubRip text."""
-    blocks = [
-        f"{i}\n{_clock(line.start)} --> {_clock(line.start + line.seconds)}\n{line.text}\n"
-        for i, line in enumerate(to_lines(movie, sense), 1)
-    ]
-    return "\n".join(blocks)
+    lines = enumerate(to_lines(movie, sense), 1)
+    return "\n".join(f"{i}\n{_span(line, ',')}\n{line.text}\n" for i, line in lines)
+
+
+def to_vtt(movie: Movie, sense: str) -> str:
+    """The lane as WebVTT text."""
+    cues = [f"{_span(line, '.')}\n{_escaped(line.text)}\n" for line in to_lines(movie, sense)]
+    return "\n".join([f"WEBVTT - {sense}\n", *cues])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _floor(seconds: float) -> float:
@@ -89,9 +96,14 @@ def _floor(seconds: float) -> float:
     return int(seconds * 1000 + 1e-6) / 1000
 
 
-def _clock(seconds: float) -> str:
+def _span(line: Line, point: str) -> str:
+    """From and to, with the decimal point of the format."""
+    return f"{_clock(line.start, point)} --> {_clock(line.start + line.seconds, point)}"
+
+
+def _clock(seconds: float, point: str) -> str:
     ms = round(seconds * 1000)
-    return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02},{ms % 1000:03}"
+    return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}{point}{ms % 1000:03}"
 
 
 # --------------------------------------------------------------------------------------------- what happens when

@@ -1,6 +1,6 @@
 """Media files: probe, read, copy and write pictures, sound, subtitles and attachments. Nothing else imports av."""
 
-from stale_diffusion.media.fragments import FileFragments
+from stale_diffusion.media.fragments import FileFragments, check_playable
 from stale_diffusion.media.growing import GrowingMovie, Slots
 from stale_diffusion.media.reading import (
     RGB,
@@ -14,7 +14,7 @@ from stale_diffusion.media.reading import (
     read_frames,
     read_sound,
 )
-from stale_diffusion.media.writing import LANES, MovieWriter, missing_encoders
+from stale_diffusion.media.writing import LANES, MovieWriter, check_fits, missing_encoders
 
 __all__ = [
     "LANES",
@@ -27,6 +27,8 @@ __all__ = [
     "Slots",
     "Sound",
     "VideoInfo",
+    "check_fits",
+    "check_playable",
     "missing_encoders",
     "packet_hashes",
     "probe",

@@ -369,8 +369,10 @@ def _attachments(container: InputContainer) -> list[AttachmentStream]:
 
 
 def _file_name(stream: Stream) -> str:
-    """The bare name: an attachment must not name a folder to be written to."""
-    return PurePosixPath((stream.metadata.get("filename") or "attachment").replace("\\", "/")).name or "attachment"
+    """The bare name, printable: an attachment must not name a folder to be written to, nor steer a terminal."""
+    name = PurePosixPath((stream.metadata.get("filename") or "").replace("\\", "/")).name
+    plain = "".join(c if c.isprintable() else "?" for c in name[:200])
+    return plain if plain.strip(".") else "attachment"
 
 
 def read_attachments(path: str | Path) -> dict[str, bytes]:

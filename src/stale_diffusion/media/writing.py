@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
@@ -28,16 +30,23 @@ from stale_diffusion.media.reading import EXACT, MAX_SECONDS, RGB, Sound, open_f
 # (640x360, one core). Two threads always: the bytes must not depend on the machine.
 X264_PARAMS = "mbtree=0:aq-mode=3:aq-strength=1.3:chroma-qp-offset=-3"
 X264 = {"preset": "veryfast", "crf": "20", "threads": "2", "x264-params": X264_PARAMS}
+# realtime, 190 frames a second where "good" makes 43 (640x360, two threads) at the same quality; 24 is H.264's 20
+VP9 = {"deadline": "realtime", "cpu-used": "7", "crf": "24", "b": "0", "row-mt": "1", "threads": "2"}
 LANES = ("touch", "smell", "taste")  # titles of the tracks that this program adds
 LAYOUTS = {1: "mono", 2: "stereo"}
 CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")  # of the old file
-CONTAINERS = {".mkv": "matroska", ".mp4": "mp4"}
+CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".webm": "webm"}
+PICTURE = {"matroska": ("libx264", X264), "mp4": ("libx264", X264), "webm": ("libvpx-vp9", VP9)}
+SOUND = {"matroska": "flac", "mp4": "flac", "webm": "libopus"}
+TEXT = {"matroska": "subrip", "mp4": "mov_text", "webm": "webvtt"}
+# what makes a clip fit a container, for a person to run
+CONVERT = {".mkv": "-c:v libx264 -c:a flac", ".mp4": "-c:v libx264 -c:a aac", ".webm": "-c:v libvpx-vp9 -c:a libopus"}
 
 
 def missing_encoders() -> list[str]:
     """The encoders a movie needs that this build of FFmpeg lacks."""
     missing = []
-    for name in ("libx264", "flac", "subrip"):
+    for name in ("libx264", "flac", "subrip", "libvpx-vp9", "libopus"):
         try:
             Codec(name, "w")
         except ValueError:  # av's UnknownCodecError
@@ -53,7 +62,7 @@ class MovieWriter:
     few seconds of each in turn: memory holds what lies between the slowest and the fastest.
 
     Args:
-        path: .mkv, or .mp4 (which holds no attachments).
+        path: .mkv, or .mp4 or .webm (which hold no attachments).
         size: (width, height), even; None: no picture track of its own.
         fps: frames a second.
         sound_rate: Hz; None: no sound. sound_channels: 1 or 2.
@@ -81,6 +90,7 @@ class MovieWriter:
         self._source = open_file(copy_from) if copy_from is not None else None
         self._shift = origin_of(self._source) if self._source else Fraction(0)
         self._copied: dict[int, Any] = {}
+        self._texts: set[int] = set()  # of those, the subtitles that are written anew
         self._pending: Iterator[Packet[Any]] = iter(())
         self._picture: Any = None
         self._sound: Any = None
@@ -150,7 +160,7 @@ class MovieWriter:
         """Finish the file with attachments {name: (media type, bytes)} and tags, and put it in its place."""
         try:
             if attachments and self._kind != "matroska":
-                raise StaleError(f"{self.path} cannot hold attachments.", "MP4 has none", "name it .mkv", usage=True)
+                raise StaleError(f"{self.path} cannot hold attachments.", "only .mkv can", "name it .mkv", usage=True)
             self._copy_until(Fraction(MAX_SECONDS))
             for stream in filter(None, (self._picture, self._sound, self._touch)):
                 self._mux(stream.encode(None))
@@ -176,11 +186,12 @@ class MovieWriter:
         # bitexact: no random identifiers; passthrough: the touch track must not become a default sound track;
         # negative times (the priming of AAC, 21 ms) stay: else the whole movie would be shifted against its timeline
         options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
-        options |= {"default_mode": "passthrough"} if self._kind == "matroska" else {"movflags": "+faststart"}
+        options |= {"movflags": "+faststart"} if self._kind == "mp4" else {"default_mode": "passthrough"}
         return av.open(str(path.absolute()), "w", format=self._kind, options=options)
 
     def _add_picture(self, size: tuple[int, int], fps: Fraction) -> Any:
-        stream = self._tracks.add_stream("libx264", rate=fps, options={**X264, "g": str(round(4 * fps))})
+        encoder, options = PICTURE[self._kind]
+        stream: Any = self._tracks.add_stream(encoder, rate=fps, options={**options, "g": str(round(4 * fps))})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         context = stream.codec_context
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
@@ -190,32 +201,34 @@ class MovieWriter:
 
     def _add_sound(self, rate: int, channels: int, title: str) -> Any:
         # FLAC: sample 0 is at time 0 in every container. Opus packets start at -7 ms and AAC packets at -21 ms, which
-        # moves all other tracks when a player or an export shifts the file to begin at 0.
-        stream = self._tracks.add_stream("flac", rate=rate)
+        # moves all other tracks when a player or an export shifts the file to begin at 0. WebM takes no FLAC.
+        stream: Any = self._tracks.add_stream(SOUND[self._kind], rate=rate)
         stream.layout, stream.format = LAYOUTS[channels], "s16"
-        stream.metadata.update(_naming(title, "zxx"))  # zxx: no linguistic content
+        stream.metadata.update(_naming(title, "zxx", self._kind))  # zxx: no linguistic content
         stream.disposition = Disposition.default if title == "sound" else Disposition(0)
         return stream
 
     def _add_lane(self, title: str) -> Stream:
-        stream = self._tracks.add_mux_stream("subrip" if self._kind == "matroska" else "mov_text")
-        stream.metadata.update(_naming(title, "eng"))
+        stream = self._tracks.add_mux_stream(TEXT[self._kind])
+        stream.metadata.update(_naming(title, "eng", self._kind))
         stream.time_base = Fraction(1, 1000)
         return stream
 
     def _copy_streams(self, source: InputContainer) -> None:
         """Take over picture, sound, subtitles and tags, less cover images and the lanes that an earlier run added."""
-        for stream in source.streams:
-            wanted = stream.type in ("video", "audio", "subtitle") and not stream.disposition & Disposition.attached_pic
-            if not wanted or track_title(stream).lower() in LANES:
-                continue
-            codec = stream.codec_context.name if stream.codec_context else "unknown"
+        wanted = [stream for stream in source.streams if _is_own(stream)]
+        for stream in wanted:
+            codec = _codec(stream)
             if codec in self._tracks.supported_codecs:
                 self._copied[stream.index] = _copy_stream(self._tracks, stream)
-            elif stream.type != "subtitle":
-                what = f"{self.path.suffix} cannot hold the {stream.type} track ({codec}) of {source.name}."
-                why = "tracks are copied, never re-encoded"
-                raise StaleError(what, why, "name the output .mkv, or convert the clip first")
+            elif codec in TEXT.values():
+                lane = self._tracks.add_mux_stream(TEXT[self._kind])
+                lane.metadata.update(_naming(track_title(stream), stream.language or "und", self._kind))
+                lane.time_base, lane.disposition = Fraction(1, 1000), stream.disposition
+                self._copied[stream.index] = lane
+                self._texts.add(stream.index)
+            elif stream.type != "subtitle":  # pictures of text have no place in MP4 and WebM
+                raise _does_not_fit(self.path, source, stream, wanted)
         if not self._copied:
             raise StaleError(f"{source.name} holds neither picture nor sound.", "no track that can be copied")
         self._tracks.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in CONTAINER_TAGS})
@@ -232,9 +245,23 @@ class MovieWriter:
                 shift = int(self._shift / packet.time_base)
                 packet.pts = packet.pts - shift if packet.pts is not None else None
                 packet.dts = packet.dts - shift if packet.dts is not None else None
-                packet.stream = self._copied[packet.stream.index]
-                self._mux([packet])
+                self._mux(self._moved(packet))
             self._next = next(self._pending, None)
+
+    def _moved(self, packet: Packet[Any]) -> list[Packet[Any]]:
+        """A packet of the source as one of ours; a subtitle of another container's kind is written anew."""
+        target = self._copied[packet.stream.index]
+        if packet.stream.index not in self._texts:
+            packet.stream = target
+            return [packet]
+        text = _text_of(bytes(packet), _codec(packet.stream))
+        if not text:  # MP4 fills the time between two lines with empty ones
+            return []
+        line: Packet[Any] = Packet(_subtitle_payload(text, self._kind))
+        line.stream, line.time_base = target, packet.time_base
+        line.pts = line.dts = packet.pts
+        line.duration = packet.duration
+        return [line]
 
     def _encode(self, stream: Any, sound: Sound, at: int) -> list[Packet[Any]]:
         rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
@@ -279,29 +306,80 @@ class MovieWriter:
 def _check_target(path: Path, size: tuple[int, int] | None, copy_from: str | Path | None) -> None:
     """Refuse what cannot be written, before any work."""
     if path.suffix.lower() not in CONTAINERS:
-        raise StaleError(f"{path}: unknown kind of movie file.", "movies are .mkv or .mp4", "name it .mkv", usage=True)
+        raise StaleError(
+            f"{path}: unknown kind of movie file.", "movies are .mkv, .mp4 or .webm", "name it .mkv", usage=True
+        )
     if not path.absolute().parent.is_dir():
         raise StaleError(f"the folder {path.parent} does not exist.", mend=f"mkdir -p {path.parent}", usage=True)
     if path.is_dir():
         raise StaleError(f"{path} is a folder.", mend="name a file in it", usage=True)
     if size and (size[0] % 2 or size[1] % 2 or min(size) < 16):
-        why, even = "H.264 stores colour at half size", "x".join(str(max(16, side + side % 2)) for side in size)
+        why, even = "colour is stored at half size", "x".join(str(max(16, side + side % 2)) for side in size)
         raise StaleError(f"a picture of {size[0]}x{size[1]} cannot be written.", why, f"use {even}", usage=True)
     if copy_from is not None and path.exists() and path.samefile(copy_from):
         raise StaleError(f"{path} is the input itself.", mend="name another output", usage=True)
 
 
+def _is_own(stream: Stream) -> bool:
+    """Whether a track of a source is the movie's own: no cover image, none of the lanes of an earlier run."""
+    cover = bool(stream.disposition & Disposition.attached_pic)
+    return stream.type in ("video", "audio", "subtitle") and not cover and track_title(stream).lower() not in LANES
+
+
+def _codec(stream: Any) -> str:
+    return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+
+
+def check_fits(path: Path, clip: str | Path) -> None:
+    """Whether the container of a path can hold the packets of a clip, before anything is computed.
+
+    Raises:
+        StaleError: a track of picture or sound does not fit; which container takes it, and the command that converts.
+    """
+    with open_file(clip) as source, av.open(io.BytesIO(), "w", format=CONTAINERS[path.suffix.lower()]) as container:
+        wanted = [stream for stream in source.streams if _is_own(stream)]
+        for stream in wanted:
+            if stream.type != "subtitle" and _codec(stream) not in container.supported_codecs:
+                raise _does_not_fit(path, source, stream, wanted)
+
+
+def _does_not_fit(path: Path, source: InputContainer, stream: Stream, wanted: Sequence[Stream]) -> StaleError:
+    """The error for a track that a container cannot hold: which one can, and the command that makes it fit."""
+    media = {_codec(s) for s in wanted if s.type != "subtitle"}
+    others = []
+    for suffix, kind in CONTAINERS.items():
+        with av.open(io.BytesIO(), "w", format=kind) as container:
+            if media <= container.supported_codecs:
+                others.append(suffix)
+    suffix, clip = path.suffix.lower(), Path(source.name)
+    what = f"{suffix} cannot hold the {stream.type} track ({_codec(stream)}) of {source.name}."
+    can = f"; {' and '.join(others)} can hold these" if others else ""
+    made = shlex.quote(str(clip.with_name(clip.stem + "-converted" + suffix)))
+    convert = f"ffmpeg -i {shlex.quote(str(clip))} {CONVERT[suffix]} {made}"
+    mend = f"name the output {path.with_suffix(others[0]).name}, or convert the clip: {convert}" if others else convert
+    return StaleError(what, f"tracks are copied, never re-encoded{can}", mend, usage=True)
+
+
 def _copy_stream(out: OutputContainer, stream: Any) -> Any:
     copy = out.add_stream_from_template(stream, opaque=True)  # by its decoder: AV1 may have no encoder of that name
-    copy.metadata.update(_naming(track_title(stream), stream.language or "und"))
+    copy.metadata.update(_naming(track_title(stream), stream.language or "und", out.format.name))
     copy.disposition = stream.disposition
     return copy
 
 
-def _naming(title: str, language: str) -> dict[str, str]:
-    return {"title": title, "handler_name": title, "language": language} if title else {"language": language}
+def _naming(title: str, language: str, kind: str) -> dict[str, str]:
+    """Title and language of a track; MP4 keeps the title as the name of its handler."""
+    return {"language": language} | ({"handler_name" if kind == "mp4" else "title": title} if title else {})
 
 
 def _subtitle_payload(text: str, kind: str) -> bytes:
-    data = text.encode()
-    return data if kind == "matroska" else len(data).to_bytes(2, "big") + data
+    data = (text.replace("&", "&amp;") if kind == "webm" else text).encode()
+    return len(data).to_bytes(2, "big") + data if kind == "mp4" else data
+
+
+def _text_of(payload: bytes, codec: str) -> str:
+    """The line in a packet of text subtitles, without the styles that may follow it in MP4."""
+    if codec == "mov_text":
+        payload = payload[2 : 2 + int.from_bytes(payload[:2], "big")]
+    text = payload.decode("utf-8", "replace").strip()
+    return text.replace("&amp;", "&") if codec == "webvtt" else text
