@@ -75,6 +75,14 @@ def test_the_rate_falls_along_an_arctangent() -> None:
         next(train(tiny(decay="sideways"), Corpus([]), Path("nowhere"), lambda: True))
 
 
+def test_compiling_without_a_compiler_is_one_clear_error(
+    examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StaleError, match="cannot be compiled"):
+        next(train(tiny(compiled=True), Corpus(examples), tmp_path / "run", lambda: True))
+
+
 def test_cartoons_are_flat() -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (2, 96, 160, 3)).astype(np.uint8)
     drawn = flat(pictures)
