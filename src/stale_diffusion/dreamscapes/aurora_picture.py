@@ -75,7 +75,7 @@ class Picture:
         self.top = top / (1 + self.fan * top)
         wide = max(abs(float(x[0, 0])), abs(float(x[0, -1]))) + abs(self.lean) * top
         self.wide = wide / min(1.0, 1 + self.fan * top)
-        step = 1.2 * whole.pixel / self.camera.focal
+        step = 1.5 * whole.pixel / self.camera.focal
         columns, rows = int(2 * self.wide / step) + 1, int(self.top / step) + 1
         rise = (self.top * (1 - (torch.arange(rows) + 0.5) / rows))[:, None]
         storm = Storm.of(self.stage, self.t)
