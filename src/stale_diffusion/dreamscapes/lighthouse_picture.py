@@ -83,7 +83,7 @@ class Picture:
 
     def _large(self, small: Tensor) -> Tensor:
         """A coarse picture (K, h, w) at this view, (rows, W, K)."""
-        full = F.interpolate(small[None], (self.view.height, self.view.width), mode="bicubic", align_corners=False)[0]
+        full = F.interpolate(small[None], (self.view.height, self.view.width), mode="bilinear", align_corners=False)[0]
         return full[:, self.view.top : self.view.top + self.view.rows].permute(1, 2, 0)
 
     def _banks(self) -> Tensor:
@@ -146,7 +146,7 @@ class Picture:
             fade = torch.exp(-thick * (0.75 * along + 0.75 * r))  # light that is scattered forward is not lost
             profile = torch.exp(-(off**2) / (2 * spread**2)) * SPREAD * 2.5066 * (SPREAD / spread)
             total = total + inside * profile * phase * fade / gap * (bm > 0)
-        shown = self.lit * CANDLE * thick * total
+        shown = self.lit * CANDLE * 0.33 * thick**0.75 * total  # a little kinder to thin mist than in truth
         return self._large((6 * shown / (6 + shown))[None]).clamp(min=0)
 
     def render(self) -> Tensor:
@@ -167,7 +167,8 @@ class Picture:
         for e in self.waves:
             image = self._spray(image, x, y, e)
         image = image + air * self.lamp
-        return self._lantern(image, x, y, band.pixel / self.camera.focal)
+        image = self._lantern(image, x, y, band.pixel / self.camera.focal)
+        return image * (1 + 0.6 * self.light.night)  # a longer exposure by night
 
     def _white(self, x: Tensor, y: Tensor) -> Tensor:
         """What the fog itself looks like, (H, W, 3): brighter above, and about the sun."""

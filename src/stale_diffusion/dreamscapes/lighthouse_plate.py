@@ -204,15 +204,20 @@ def plate(variant: int, pixel: float, reach: float, device: torch.device) -> Ten
     part = ((y - below) / (above - below).clamp(min=1e-6)).clamp(0, 1)
     part = torch.where(below < -5, torch.ones_like(part), part)
     far = torch.exp(torch.log(z[:, 0])[k] + (part - 1) * math.log(FARTHEST / NEAREST) / (STEPS - 1))
-    cover = ((j < STEPS) & (c.eye + y * far > -0.02)).float()
-    east, foot = x * far, 0.5 * pixel * far
+    ground = ((j < STEPS) & (c.eye + y * far > -0.02)).nonzero().unbind(1)
+    far = far[ground][None]  # from here on only what is land, (1, K)
+    east, foot = x[0, ground[1]] * far, 0.5 * pixel * far
     step = (2 * foot).clamp(min=0.03)
     h, right, beyond = (_height(c, east + dx, far + dz, foot) for dx, dz in ((0, 0), (step, 0), (0, step)))
     normal = F.normalize(torch.stack([-(right - h) / step, torch.ones_like(h), -(beyond - h) / step]), dim=0)
     albedo = _ground(c, east, far, h, normal[1]).permute(2, 0, 1)
-    planes = (
-        torch.cat([albedo, normal, torch.stack([torch.log(far), torch.ones_like(far), torch.zeros_like(far)])]) * cover
-    )
-    if not c.rock:
-        planes = _house(c, x, y, planes, pixel)
-    return F.avg_pool2d(_tower(c, x, y, planes, pixel)[None], 2).to(device)
+    planes = torch.zeros(9, rows, columns)
+    planes[:8, ground[0], ground[1]] = torch.cat([albedo, normal, far.log()[None], torch.ones_like(far)[None]])[:, 0]
+    for paint, middle, half in ((_house, c.east + c.side * (c.wide + 7.5), 5.5), (_tower, c.east, 1.2 * c.wide)):
+        if c.rock and paint is _house:
+            continue
+        inside = ((x[0] * c.away - middle).abs() < half).nonzero()[:, 0]
+        if len(inside):
+            box = slice(int(inside[0]), int(inside[-1]) + 1)
+            planes[:, :, box] = paint(c, x[:, box], y, planes[:, :, box], pixel)
+    return F.avg_pool2d(planes[None], 2).to(device)

@@ -150,21 +150,20 @@ def country(variant: int, pixel: float, reach: float, device: torch.device) -> t
     rows = max(4, int((high - low) / pixel)) * 2
     y = (high - (torch.arange(rows) + 0.5) * (high - low) / rows)[:, None]
     j = torch.searchsorted(seen.T.contiguous(), y.T.expand(columns, -1).contiguous()).T  # (R, C)
-    cover = (j < len(z)).float()
-    below = torch.gather(torch.cat([seen[:1] - 1, seen]), 0, j.clamp(max=len(z) - 1))
-    above = torch.gather(seen, 0, j.clamp(max=len(z) - 1))
-    part = ((y - below) / (above - below).clamp(min=1e-6)).clamp(0, 1)
     k = j.clamp(max=len(z) - 1)
-    far = torch.exp(torch.log(z[:, 0])[k] + (part - 1) * math.log(16000 / 330) / 299)
-    east, foot = x * far, 0.5 * pixel * far
+    below, above = torch.gather(torch.cat([seen[:1] - 1, seen]), 0, k), torch.gather(seen, 0, k)
+    part = ((y - below) / (above - below).clamp(min=1e-6)).clamp(0, 1)
+    ground = (j < len(z)).nonzero().unbind(1)
+    log = torch.log(z[:, 0])[k[ground]] + (part[ground] - 1) * math.log(16000 / 330) / 299
+    far = torch.exp(log)[None]  # from here on only what is land, (1, K)
+    east, foot = x[0, ground[1]] * far, 0.5 * pixel * far
     step = (2.0 * foot).clamp(min=3)
     h, wood = _height(here, east, far, foot, 0.0)
-    right, beyond = (
-        _height(here, east + dx, far + dz, foot, 0.0)[0] for dx, dz in ((step, 0 * step), (0 * step, step))
-    )
+    right, beyond = (_height(here, east + dx, far + dz, foot, 0.0)[0] for dx, dz in ((step, 0), (0, step)))
     gx, gz = (right - h) / step, (beyond - h) / step
-    albedo = _cover(here, east, far, h, torch.sqrt(gx**2 + gz**2), wood, foot)
-    planes = torch.cat([albedo.permute(2, 0, 1), torch.stack([gx, gz, torch.log(far), torch.ones_like(far)])]) * cover
+    albedo = _cover(here, east, far, h, torch.sqrt(gx**2 + gz**2), wood, foot).permute(2, 0, 1)
+    planes = torch.zeros(7, rows, columns)
+    planes[:, ground[0], ground[1]] = torch.cat([albedo, torch.stack([gx, gz, far.log(), torch.ones_like(far)])])[:, 0]
     return F.avg_pool2d(planes[None], 2).to(device), low, high
 
 

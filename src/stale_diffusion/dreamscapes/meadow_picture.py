@@ -283,7 +283,7 @@ class Picture:
         camera, view, strip = self.camera, self.view, self._plants(k)
         z, eye, canopy = strip.z, camera.height, self.growth.height
         mound = 0.10 * min(1.0, z / 8)
-        tops = (camera.tilt + camera.focal * (y / z) for y in (1.6 * canopy + mound - eye, -mound - eye))
+        tops = (camera.tilt + camera.focal * (y / z) for y in (1.6 * canopy + mound - eye, 0.08 * canopy - mound - eye))
         first, last = (min(max(int((1 - v) / view.pixel) - view.top, 0), view.rows) for v in tops)
         last = min(last + 2, view.rows)
         if last <= first:
@@ -303,8 +303,8 @@ class Picture:
         colour = self._dim(colour, 0) * self._lit(east, q, bend, z)
         air = float(self._haze(torch.tensor(z)))
         if air > 0.004:
-            colour = colour * (1 - air) + cover * (air * self.fog.permute(2, 0, 1))
-        planes[:, first:last] = planes[:, first:last] * (1 - cover) + colour
+            colour = colour.mul_(1 - air).addcmul_(cover, air * self.fog.permute(2, 0, 1))
+        planes[:, first:last].mul_(1 - cover).add_(colour)
 
     def _lit(self, east: Tensor, q: Tensor, bend: Tensor, z: float) -> Tensor:
         """Light on the plants of a strip, (3, H, W): sky and sun reach down into the canopy less and less."""
@@ -312,4 +312,4 @@ class Picture:
         into = smoothstep(0.05, 1.0, q)
         deep = (0.26 + 0.74 * into) * (1 - 0.25 * self.wet)
         open_ = (0.08 + 0.92 * into**2) * (sunlit * (1 + 0.30 * (bend - 0.5 * self.wind)))
-        return self.sky[:, None, None] * deep + self.beam[:, None, None] * open_
+        return (self.sky[:, None, None] * deep).addcmul_(self.beam[:, None, None], open_)
