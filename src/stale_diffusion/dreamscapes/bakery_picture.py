@@ -106,7 +106,7 @@ def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, aspect: float) -> Tens
     heat = (
         heat
         * smoothstep(right + 0.35, right - 0.15, u.abs())
-        * (0.0042 * m.fire * (0.35 + 0.65 * max(m.opened, float(m.k.brick))))
+        * (0.0022 * m.fire * (0.35 + 0.65 * max(m.opened, float(m.k.brick))))
     )
     wave = _noise((91, 256, 1.8), u * 1.3, v * 0.8 - 0.55 * m.t)
     bent = u + heat * wave, v + 0.7 * heat * _noise((92, 256, 1.8), u * 1.5, v * 0.9 - 0.6 * m.t)
