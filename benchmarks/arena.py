@@ -23,12 +23,14 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from movie_bits import Segments, bound, held_out, judge, ready, sample
+from movie_bits import Segments, bound, denoiser, held_out, judge, ready, sample
 from report import Figure, report
+from stale_diffusion import scene
 from stale_diffusion.model.krebs import Forms
 from stale_diffusion.model.plot import PlotEncoder
 from stale_diffusion.model.transformer import Denoiser
 from stale_diffusion.model.weights import read_model
+from stale_diffusion.sample import pack
 from stale_diffusion.training import checkpoint
 from stale_diffusion.training.config import Config, Data, Model, Train
 from stale_diffusion.training.data import Corpus, Sampler
@@ -100,18 +102,40 @@ def measure(folder: Path, true: Segments) -> dict[str, float]:
     found |= judge(made.bits, true)
     found["parameters"] = float(sum(p.numel() for p in model.parameters()))
     if model.forms is not None:
-        found |= {f"local_{k}": v for k, v in enumerate(chosen(model.forms, true))}
+        found |= chosen(model.forms, true) | {"hard_time_ratio": time_of_forms(model, true)}
     if model.shape.turns > 1:
         found |= {f"bound_total_turns_{r}": bound(model, true, turns=r)["total"] for r in range(1, 7)}
     found |= {f"rotten_{p}": completion_error(model, true, p) for p in (0.0, 0.02, 0.1)}
     return found
 
 
-def chosen(forms: Forms, true: Segments) -> Sequence[float]:
-    """Share of held-out plots for which each block is anthropomorphic."""
+def chosen(forms: Forms, true: Segments) -> dict[str, float]:
+    """Share of the plots of each place for which each block is anthropomorphic, {"local_BLOCK_PLACE": share}."""
     vectors, _ = PlotEncoder()(true.plots)
-    shares: list[float] = forms(vectors[:, 0]).mean(0).tolist()
-    return shares
+    local_BK = forms(vectors[:, 0])
+    places = [s.place for s in scene.decode(true.bits["scene"].numpy())]
+    return {
+        f"local_{k}_{place}": float(local_BK[[p == place for p in places], k].mean())
+        for k in range(local_BK.shape[1])
+        for place in sorted(set(places))
+    }
+
+
+def time_of_forms(model: Denoiser, true: Segments) -> float:
+    """Processor time of a call with the forms that the plots choose, over that of the same call all vehicular."""
+    few = Segments(true.plots[:32], {n: b[:32] for n, b in true.bits.items()})
+    x, t = pack(few.bits), torch.full((1, 1), 0.5)
+    forms, spent = model.forms, []
+    for gates in (forms, None):
+        model.forms = gates
+        call, best = denoiser(model, few.plots, few.shapes), float("inf")
+        for _ in range(5):
+            started = time.process_time()
+            call(x, t)
+            best = min(best, time.process_time() - started)
+        spent.append(best)
+    model.forms = forms
+    return spent[0] / spent[1]
 
 
 def completion_error(model: Denoiser, true: Segments, flipped: float) -> float:

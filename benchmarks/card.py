@@ -1,7 +1,8 @@
-"""Write what was measured into docs/model-card.md: `python benchmarks/card.py`, after the benchmarks that it names.
+"""Write what was measured into the pages of docs: `python benchmarks/card.py`, after the benchmarks that they name.
 
 Between `<!-- figures: NAME -->` and `<!-- end -->` stands the table of out/bench/NAME.json; where that file is missing,
-what stood there stays. Between `<!-- model -->` and `<!-- end -->` stands what the shipped file says of itself.
+what stood there stays. Between `<!-- model -->` and `<!-- end -->` stands what the shipped file says of itself, between
+`<!-- arms -->` and `<!-- end -->` the arena's arms, one a row.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import re
 from importlib.resources import files
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from report import OUT
@@ -20,6 +22,8 @@ from stale_diffusion.model.weights import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 CARD = ROOT / "docs/model-card.md"
+PAGES = (CARD, ROOT / "docs/method.md")
+ARMS = ROOT / "benchmarks/results/arena.json"
 _END = "<!-- end -->"
 _COLUMNS = ("se", "floor", "ceiling", "baseline")
 
@@ -64,26 +68,51 @@ def facts(data: bytes) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in found.items()), ""])
 
 
+def arms(results: dict[str, dict[str, dict[str, float]]]) -> str:
+    """The arena's arms as a table in Markdown: means over seeds, beside the bound the paired difference to base."""
+    columns = {"mmd": "MMD", "place": "place right", "hour_error": "hour off, h", "diversity": "diversity",
+               "rotten_0.0": "touch bits wrong", "rotten_0.1": "the same, a tenth of what is given rotten"}  # fmt: skip
+    heads = ["arm", "seeds", "steps", "CPU a step", "parameters", "bound, bits", "to base", *columns.values()]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    base = results["base"]
+    for arm, seeds in results.items():
+        gap = [seeds[s]["bound_total"] - base[s]["bound_total"] for s in seeds if s in base]
+        apart = "" if arm == "base" else f"{fmean(gap):+.1f}"
+        if apart and len(gap) > 1:
+            apart += f" (SE {stdev(gap) / len(gap) ** 0.5:.1f})"
+        mean = {name: fmean(seed[name] for seed in seeds.values()) for name in ("bound_total", *columns)}
+        time = fmean(seed["cpu_ms_a_step"] for seed in seeds.values())
+        one = next(iter(seeds.values()))
+        size = f"{one['parameters'] / 1e6:.2f} M"
+        cells = [f"`{arm}`", str(len(seeds)), f"{one['steps']:.0f}", f"{time:.0f} ms", size,
+                 f"{mean['bound_total']:.1f}", apart, *(f"{mean[name]:.3g}" for name in columns)]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join([*lines, ""])
+
+
 def fill(text: str, marker: str, content: str) -> str:
     """Put content between a marker and the next end marker."""
     before, begin, rest = text.partition(f"<!-- {marker} -->")
     return f"{before}{begin}\n{content}{_END}{rest.partition(_END)[2]}" if begin else text
 
 
-def write_card(card: Path = CARD, folder: Path = OUT) -> None:
-    """Rewrite the tables of the model card."""
-    text = card.read_text("utf-8")
+def write_page(page: Path = CARD, folder: Path = OUT) -> None:
+    """Rewrite the tables of a page."""
+    text = page.read_text("utf-8")
     shipped = files("stale_diffusion") / SHIPPED
     if shipped.is_file():
         text = fill(text, "model", facts(shipped.read_bytes()))
+    if ARMS.is_file():
+        text = fill(text, "arms", arms(json.loads(ARMS.read_text("utf-8"))))
     for name in re.findall(r"<!-- figures: (\w+) -->", text):
         source = folder / f"{name}.json"
         if source.is_file():
             text = fill(text, f"figures: {name}", table(json.loads(source.read_text("utf-8"))))
-    part = card.with_name(card.name + ".part")
+    part = page.with_name(page.name + ".part")
     part.write_text(text, "utf-8")
-    os.replace(part, card)
+    os.replace(part, page)
 
 
 if __name__ == "__main__":
-    write_card()
+    for page in PAGES:
+        write_page(page)

@@ -4,7 +4,7 @@
 judged by are statistics of each sense over the whole movie, so that length does not matter; sight and hearing are those
 of the performed movie, 2 frames a segment at 160x96 and the sound at 24 kHz.
 
-Shapes: M movies, F features, P = 6 places, S segments, T ticks, H rows, W columns.
+Shapes: M movies, F features, P places, S segments, T ticks, H rows, W columns.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ TRAINING, HELD_OUT = 9001, 9002  # seeds; no config trains a denoiser on these
 DRAWN, RENDERED = 1200, 360  # movies that the judge learns from: felt, and seen and heard
 HIDDEN = 32
 NEIGHBOURS = 5
-# Three places have no taste: what is judged there is that the tongue stays silent.
+# Places without a taste: what is judged there is that the tongue stays silent.
 SILENT = "rain on glass"
-TASTES = {name: name if name in ("shore", "campfire", "kettle and coffee") else SILENT for name in BUILT}
+TASTED = ("shore", "campfire", "kettle and coffee", "bakery oven", "lighthouse")
+TASTES = {name: name if name in TASTED else SILENT for name in BUILT}
 
 
 @dataclass(frozen=True)

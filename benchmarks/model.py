@@ -71,7 +71,9 @@ NOTHING = np.zeros(0, np.int8)
 SECONDS = SEGMENTS * SEGMENT_SECONDS
 ROOT = Path(__file__).parents[1]
 STRENGTH = {"shore": "swell", "rain on glass": "rain", "forest stream": "flow", "campfire": "fire",
-            "thunderstorm": "near", "kettle and coffee": "steam"}  # fmt: skip
+            "thunderstorm": "near", "kettle and coffee": "steam",
+            "snowfall": "rain", "night train": "flow", "aurora": "light",
+            "meadow": "wind", "bakery oven": "fire", "lighthouse": "steam"}  # fmt: skip
 HOURS = {
     "night": r"\b(night|midnight|dark|moon\w*|stars|starlit)\b",
     "dawn": r"\b(dawn|sunrise|first light|sun comes up|daybreak)\b",

@@ -21,9 +21,12 @@ from stale_diffusion.scene import Event, Segment, Stage, fit_curve
 from stale_diffusion.streams import STREAMS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import arena
 import card
 import classifier
+import joy
 import model
+import movie_bits
 import report
 import speed
 
@@ -48,7 +51,11 @@ def test_true_dreams_repeat_and_differ(dreams: list[classifier.Dream]) -> None:
     assert np.array_equal(again.scene, dreams[0].scene)
     assert not np.array_equal(classifier.true_dream(0, seed=6, segments=1).scene, dreams[0].scene)
     features = classifier.felt(dreams)
-    assert {s: x.shape for s, x in features.items()} == {"touch": (6, 60), "smell": (6, 120), "taste": (6, 25)}
+    assert {s: x.shape for s, x in features.items()} == {
+        "touch": (len(BUILT), 60),
+        "smell": (len(BUILT), 120),
+        "taste": (len(BUILT), 25),
+    }
 
 
 def test_features_see_what_changes() -> None:
@@ -78,8 +85,8 @@ def test_a_judge_learns_two_heaps() -> None:
 
 def test_the_silent_places_share_a_taste() -> None:
     tasted = classifier.labels("taste", BUILT).tolist()
-    assert len(set(tasted)) == 4
-    assert classifier.labels("smell", BUILT).tolist() == list(range(6))
+    assert len(set(tasted)) == len(classifier.TASTED) + 1
+    assert classifier.labels("smell", BUILT).tolist() == list(range(len(BUILT)))
 
 
 def test_ratio_and_its_error() -> None:
@@ -170,7 +177,7 @@ def test_the_card_takes_figures_and_keeps_its_words(tmp_path: Path) -> None:
     words = "before\n<!-- figures: model -->\nold\n<!-- end -->\nafter\n<!-- figures: speed --><!-- end -->\n"
     written.write_text(words)
     for _ in range(2):  # writing again changes nothing
-        card.write_card(written, tmp_path)
+        card.write_page(written, tmp_path)
         text = written.read_text()
         assert "| `x` | 0.912 | 0.02 |  |  |  | 1 | higher |\n\n`python model.py`, commit abc" in text
         assert text.startswith("before\n")
@@ -196,3 +203,53 @@ def test_the_denoisers_work_is_counted() -> None:
     blocks = sum(p.numel() for p in generator.model.blocks.parameters() if p.ndim == 2)
     assert found["denoiser_forward"] * 1e9 > 2 * tokens * blocks
     assert found["share_of_matrix_rate"] > 0
+
+
+def test_the_bound_of_a_network_that_knows_nothing_is_a_coin_a_bit() -> None:
+    """Before training each bit says what the channel says of it: the bound is all bits, to the error of its draws."""
+    true = movie_bits.held_out(6)
+    network = Denoiser(Shape(16, 2, 2, {n: s for n, s in sizes_of(STREAMS).items() if n in movie_bits.STREAMS})).eval()
+    found = movie_bits.bound(network, true, draws=8)
+    bits = sum(length * width for length, width in true.shapes.values())
+    assert found["total"] == pytest.approx(bits, rel=0.1)
+    assert sum(v for n, v in found.items() if n != "total") == pytest.approx(found["total"])
+
+
+def test_true_segments_are_judged_perfect_and_noise_is_not() -> None:
+    true = movie_bits.held_out(6)
+    found = movie_bits.judge(true.bits, true)
+    assert found["place"] == 1 and found["hour_error"] == 0 and found["mmd"] == 0 and found["diversity"] == 1
+    assert found["follows_touch"] > 0.9
+    noise = {n: torch.randint(0, 2, b.shape, generator=torch.Generator().manual_seed(0)).to(torch.int8) * 2 - 1
+             for n, b in true.bits.items()}  # fmt: skip
+    assert movie_bits.judge(noise, true)["mmd"] > 0.2
+
+
+def test_samples_know_their_calls_and_given_streams_stay_given() -> None:
+    true = movie_bits.held_out(6)
+    network = Denoiser(Shape(16, 2, 2, {n: s for n, s in sizes_of(STREAMS).items() if n in movie_bits.STREAMS})).eval()
+    wanted = {n: s for n, s in true.shapes.items() if n != "scene"}
+    made = movie_bits.sample(network, true.plots, wanted, 5, given={"scene": true.bits["scene"]}, sampler="corrected")
+    assert made.calls == 5 and set(made.bits) == set(wanted) and len(made.certainty) == 3
+
+
+def test_the_arms_of_the_arena_stand_beside_base() -> None:
+    seed = {"bound_total": 900.0, "steps": 4, "cpu_ms_a_step": 10.0, "parameters": 2e6,
+            "mmd": 0.1, "place": 0.5, "hour_error": 6.0, "diversity": 1.0,
+            "rotten_0.0": 0.1, "rotten_0.1": 0.2, "follows_touch": 0.0}  # fmt: skip
+    results = {"base": {"0": seed, "1": seed}, "krebs": {"0": seed | {"bound_total": 890.0}, "1": seed}}
+    assert "| `krebs` | 2 | 4 | 10 ms | 2.00 M | 895.0 | -5.0 (SE 5.0) | 0.1 |" in card.arms(results)
+    found = {f.name: f for f in arena.figures(results)}
+    assert found["krebs_bound_total"].value == 895 and "-5 to base, SE 5" in str(found["krebs_bound_total"].reference)
+
+
+def test_every_arm_of_the_arena_can_be_trained() -> None:
+    for name in arena.ARMS:
+        made = arena.config(name, 0, 3)
+        Denoiser(Shape(streams={"scene": (25, 32, 25)}, **made.model.__dict__))
+        assert made.train.decay in ("cosine", "arctangent")
+
+
+def test_a_token_is_compared_with_crying_joy_seed_by_seed() -> None:
+    found = joy.figures({"crying_joy": {"0": 0.7, "1": 0.8}, "none": {"0": 0.6, "1": 0.6}})
+    assert found[0].value == pytest.approx(0.75) and "-0.1500 to crying joy" in str(found[1].reference)

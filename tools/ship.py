@@ -14,8 +14,9 @@ def main() -> None:
     out = Path(sys.argv[2]) if len(sys.argv) > 2 else default
     model, _ = read_model(run)
     state = json.loads((max(run.glob("step-*[0-9]")) / "state.json").read_text())
-    start = state["config"]["train"]["start"]
-    state["config"]["train"]["start"] = Path(start).name if start else ""  # whose disk it lay on is nobody's business
+    for table, key in (("train", "start"), ("data", "clips")):  # whose disk it lay on is nobody's business
+        path = state["config"][table][key]
+        state["config"][table][key] = Path(path).name if path else ""
     about = {
         "program": VERSION,
         "step": str(state["step"]),

@@ -18,7 +18,7 @@ from stale_diffusion.player import server
 from stale_diffusion.show.clock import Clock
 
 Visit = Callable[..., Page]
-SMALL = {"steps": 3, "size": [96, 54], "fps": 6}
+SMALL = {"steps": 2, "size": [96, 54], "fps": 6}
 DEVICES = """(() => {
     window.felt = []; window.rumbled = [];
     Navigator.prototype.vibrate = pattern => { felt.push(pattern); return true; };
@@ -35,7 +35,7 @@ def pixels(page: Page, selector: str = "body") -> np.ndarray:
 
 
 def text(page: Page, element: str) -> str:
-    return str(page.evaluate(f"document.getElementById('{element}').innerText"))
+    return str(page.evaluate(f"document.getElementById('{element}').innerText").strip())
 
 
 def test_press_play_and_all_five_senses_move(player: Running, visit: Visit) -> None:
@@ -208,7 +208,7 @@ def test_a_movie_is_made_from_the_page_and_plays_while_it_grows(
         page = visit(running.address)
         page.until("!document.getElementById('make').hidden")
         page.fill("#plot", "slow rain")
-        page.fill("#seconds", "40")
+        page.fill("#seconds", "12")
         page.fill("#seed", "7")
         page.click("#make-start")
         page.until("document.getElementById('progress-text').textContent.includes('step')", 120)

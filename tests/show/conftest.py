@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from pythonosc.dispatcher import Dispatcher
-from pythonosc.osc_server import ThreadingOSCUDPServer
+from pythonosc.osc_server import BlockingOSCUDPServer
 from sacn import sACNreceiver
 
 from stale_diffusion.movie import Movie, Track
@@ -47,7 +47,7 @@ class OscLog:
         dispatcher.set_default_handler(
             lambda address, *values: self.events.append((time.monotonic(), address, *values))
         )
-        self.server = ThreadingOSCUDPServer((HOST, 0), dispatcher)
+        self.server = BlockingOSCUDPServer((HOST, 0), dispatcher)  # the threading one loses the order of messages
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 

@@ -141,13 +141,13 @@ def test_export_for_a_room(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     screen = Filmed(Path(__file__).parents[1] / "data/sea_island_05.mp4")
     Movie(screen.seconds, screen, make_movie(screen.seconds).tracks).save(clip)
     room.write_bytes(ROOM)
-    verb(clip, tmp_path / "out", "cues.csv", room)
+    verb(clip, tmp_path / "out", "cues.csv", patch=room)
     path = tmp_path / "out/movie.cues.csv"
     assert capsys.readouterr().out == f"{path}\n"
     assert {r["effect"] for r in csv.DictReader(path.open())} == {"seat", "fan", "ozone"}
     with pytest.raises(StaleError, match=r"cues\.csv"):
-        verb(clip, tmp_path / "out", "ahap", room)
+        verb(clip, tmp_path / "out", "ahap", patch=room)
     room.write_text("[[effect]]\ndmx = 0")
     with pytest.raises(StaleError, match="patch"):
-        verb(clip, tmp_path / "other", "cues.csv", room)
+        verb(clip, tmp_path / "other", "cues.csv", patch=room)
     assert not (tmp_path / "other").exists()

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from stale_diffusion.clips.shards import Example
-from stale_diffusion.dreamscapes.corpus import clip
+from stale_diffusion.dreamscapes.corpus import clip, flat
 from stale_diffusion.errors import StaleError
 from stale_diffusion.model.weights import read_model, write_model
 from stale_diffusion.training import checkpoint
 from stale_diffusion.training.config import Config, Data, Model, Train, load_config
 from stale_diffusion.training.data import Corpus, Sampler
-from stale_diffusion.training.loop import train
+from stale_diffusion.training.loop import rate_at, train
 
 TINY = Train(steps=6, batch=4, warmup=2, log_steps=1, mix={"dream": 1.0})
 
@@ -50,6 +50,66 @@ def test_a_batch_follows_from_seed_and_step_and_given_bits_are_true(examples: li
             given = tokens.staleness == 0
             assert torch.equal(tokens.bits[given], one.truth[name][given])
     assert sampler(0).captions != sampler(1).captions
+
+
+def test_some_given_bits_are_messed_up(examples: list[Example]) -> None:
+    """Of half of the examples some given bits are wrong, at most a fifth; without it none is."""
+    wrong = []
+    for step in range(8):
+        batch = Sampler(Corpus(examples), {"dream": 1.0}, 32, seed=1, mess_up=0.2)(step)
+        for name, tokens in batch.now.items():
+            given = (tokens.staleness == 0).all(-1)
+            wrong += (tokens.bits[given] != batch.truth[name][given]).double().mean((1, 2)).tolist()
+    assert 0.3 < np.mean([share > 0 for share in wrong]) < 0.7
+    assert 0.05 < max(wrong) < 0.3
+
+
+def test_the_rate_falls_along_an_arctangent() -> None:
+    schedule = Train(steps=1000, warmup=0, decay="arctangent")
+    rates = [rate_at(step, schedule) for step in range(1001)]
+    assert rates[0] == pytest.approx(1) and rates[-1] == pytest.approx(0.02) and rates[500] == pytest.approx(0.51)
+    assert all(a > b for a, b in itertools.pairwise(rates))
+    steepest = max(range(1000), key=lambda k: rates[k] - rates[k + 1])
+    assert abs(steepest - 500) < 2
+    with pytest.raises(StaleError, match="sideways"):
+        next(train(tiny(decay="sideways"), Corpus([]), Path("nowhere"), lambda: True))
+
+
+def test_compiling_without_a_compiler_is_one_clear_error(
+    examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StaleError, match="cannot be compiled"):
+        next(train(tiny(compiled=True), Corpus(examples), tmp_path / "run", lambda: True))
+
+
+def test_cartoons_are_flat() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 96, 160, 3)).astype(np.uint8)
+    drawn = flat(pictures)
+    assert drawn.shape == pictures.shape and len(np.unique(drawn)) <= 5
+    fields = drawn.reshape(2, 12, 8, 20, 8, 3)
+    assert (fields == fields[:, :, :1, :, :1]).all()
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"forms": True, "depth": 2}, {"turns": 2, "depth": 3}, {"self_conditioned": True}, {"loss": "cross_entropy"}],
+)
+def test_a_run_with_any_part_is_the_same_run_when_resumed(
+    examples: list[Example], tmp_path: Path, parts: dict[str, object]
+) -> None:
+    config = tiny()
+    model = Model(**{**config.model.__dict__, **parts})  # type: ignore[arg-type]
+    config = Config("tiny", config.data, model, config.train)
+    corpus = Corpus(examples)
+    list(train(config, corpus, tmp_path / "whole", lambda: False))
+    stops = iter([False, True])
+    list(train(config, corpus, tmp_path / "twice", lambda: next(stops)))
+    list(train(config, corpus, tmp_path / "twice", lambda: False))
+    whole, twice = (checkpoint.latest(tmp_path / n) for n in ("whole", "twice"))
+    assert whole is not None and twice is not None
+    for name, tensor in whole[1]["model"].items():
+        assert torch.equal(tensor, twice[1]["model"][name]), name
 
 
 def test_bits_are_as_stale_as_their_tokens_say(examples: list[Example]) -> None:

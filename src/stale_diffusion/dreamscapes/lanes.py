@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from stale_diffusion.dreamscapes.place import Array
-from stale_diffusion.scene import Event, Stage
+from stale_diffusion.scene import SLOTS, Event, Segment, Stage, fit_curve
+from stale_diffusion.senses.base import SEGMENT_SECONDS
 from stale_diffusion.senses.smell import NOTES
 
 
@@ -34,6 +35,27 @@ def happenings(rng: np.random.Generator, kind: str, rate: Array, weak: float) ->
         event = Event(kind, time, float(rng.beta(1.6, weak)), float(rng.uniform(-1, 1)), float(rng.random()))
         found.append((int(s), event))
     return found
+
+
+def assembled(
+    place: str,
+    variant: int,
+    statics: Sequence[Mapping[str, float]],
+    curves: Mapping[str, Array],
+    happened: Sequence[tuple[int, Event]],
+    first: Sequence[str] = (),
+) -> list[Segment]:
+    """Segments from their statics (S,), curves (S, 16) and events (segment, event).
+
+    Args:
+        first: kinds of events that stay where there are too many; the strongest of the others stay beside them.
+    """
+    out = []
+    for s, at in enumerate(statics):
+        mine = sorted((e for i, e in happened if i == s), key=lambda e: (e.kind not in first, -e.strength))[:SLOTS]
+        fitted = {name: fit_curve(samples[s]) for name, samples in curves.items()}
+        out.append(Segment(place, place, variant, at, fitted, tuple(sorted(mine, key=lambda e: e.time))))
+    return out
 
 
 def gusty(wind: Array, events: Sequence[Event]) -> Array:
@@ -84,6 +106,12 @@ def slow(read: Callable[[float], float], t: Array) -> Array:
     """Something slow at many times, (T,): read four times a second, on the movie's clock, and interpolated."""
     knots = np.arange(np.floor(t.min() * 4), np.ceil(t.max() * 4) + 1) / 4
     return np.interp(t, knots, [read(s) for s in knots.tolist()])
+
+
+def constant(stage: Stage, t: Array, read: Callable[[Segment], float]) -> Array:
+    """A number that each segment decides by itself (mostly by its variant) at many times, (T,)."""
+    index = np.clip((t - stage.start) // SEGMENT_SECONDS, 0, len(stage.segments) - 1).astype(int)
+    return np.asarray(np.array([float(read(s)) for s in stage.segments])[index])
 
 
 def felt(seat: Array, back: Array, hertz: Array, celsius: Array, wind: Array) -> Array:

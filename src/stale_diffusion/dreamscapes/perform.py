@@ -35,6 +35,12 @@ _MODULES = {
     "campfire": "campfire.Campfire",
     "thunderstorm": "thunderstorm.Thunderstorm",
     "kettle and coffee": "kettle.Kettle",
+    "snowfall": "snowfall.Snowfall",
+    "night train": "night_train.NightTrain",
+    "aurora": "aurora.Aurora",
+    "meadow": "meadow.Meadow",
+    "bakery oven": "bakery.Bakery",
+    "lighthouse": "lighthouse.Lighthouse",
 }
 BUILT = tuple(_MODULES)
 """The places that can be performed today; the layout of the scene has room for more (scene.PLACES)."""

@@ -126,7 +126,7 @@ def _bubbles(stage: Stage, tick: int, out: NDArray[np.float32], start: int, rate
         acoustics.add_grain(out, start, rate, time, 0.03 * rng.random() ** 3 * wave, float(rng.uniform(-1, 1)))
 
 
-def _gull(stage: Stage, e: Event, out: NDArray[np.float32], start: int, rate: int) -> None:
+def gull(stage: Stage, e: Event, out: NDArray[np.float32], start: int, rate: int) -> None:
     """A gull: one to four falling cries, a harmonic series through a throat."""
     rng = np.random.default_rng([72, stage.segment(e.time).variant, int(e.time * 128)])
     pitch, at = rng.uniform(780, 1150), e.time
@@ -275,5 +275,5 @@ class Shore(Place):
         for tick in range(int(np.floor(first * 4)) - 1, int(np.ceil(last * 4))):
             _bubbles(stage, tick, out, start, rate)
         for e in stage.events("bird", first - 4, last):
-            _gull(stage, e, out, start, rate)
+            gull(stage, e, out, start, rate)
         return out

@@ -1,6 +1,6 @@
 """Media files: probe, read, copy and write pictures, sound, subtitles and attachments. Nothing else imports av."""
 
-from stale_diffusion.media.fragments import FileFragments
+from stale_diffusion.media.fragments import FileFragments, check_playable
 from stale_diffusion.media.growing import GrowingMovie, Slots
 from stale_diffusion.media.reading import (
     RGB,
@@ -28,6 +28,7 @@ __all__ = [
     "Sound",
     "VideoInfo",
     "check_fits",
+    "check_playable",
     "missing_encoders",
     "packet_hashes",
     "probe",

@@ -61,6 +61,16 @@ class _Track:
         self.starts[-1] = time if self.starts[-1] < 0 else min(time, self.starts[-1])
 
 
+def check_playable(path: str | Path) -> None:
+    """Refuse at once what `FileFragments` would refuse.
+
+    Raises:
+        StaleError: it is not media, or no browser knows its codecs.
+    """
+    with open_file(path) as container:
+        playable(container)
+
+
 class FileFragments:
     """The bytes of a fragmented MP4 made from a movie file; safe to use from several threads.
 

@@ -39,10 +39,6 @@ STATUS = {400: "This is not a request of the page.", 403: "This request is refus
           413: "This request is too large.", 431: "The headers of this request are too large."}  # fmt: skip
 
 
-class _TooLarge(Exception):
-    """A body that grew past MAX_BODY."""
-
-
 class Guard:
     """ASGI middleware: refuses what is not from our own page, limits what is read, adds HEADERS to every answer.
 
@@ -69,20 +65,19 @@ class Guard:
         if status:
             await _answer(send, status)
             return
-        size = 0
+        body = await _body(receive)
+        if body is None:
+            await _answer(send, 413)
+            return
 
-        async def limited() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > MAX_BODY:
-                raise _TooLarge
+        async def replay() -> Message:
+            nonlocal body
+            if body is None:
+                return await receive()  # what comes after the body: the end of the connection
+            message, body = {"type": "http.request", "body": body, "more_body": False}, None
             return message
 
-        try:
-            await self.app(scope, limited, send)
-        except _TooLarge:
-            await _answer(send, 413)
+        await self.app(scope, replay, send)
 
     def _refused(self, scope: Scope) -> int:
         """The status with which a request is refused; 0 where it may pass."""
@@ -159,6 +154,18 @@ def _with_headers(send: Send) -> Send:
         await send(message)
 
     return wrapped
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body of a request; None where it is larger than MAX_BODY, or never ends."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > MAX_BODY or message["type"] == "http.disconnect":
+            return None
+    return body
 
 
 async def _answer(send: Send, status: int) -> None:

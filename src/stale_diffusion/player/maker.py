@@ -88,11 +88,12 @@ def tell(**news: Any) -> None:
 
 @final
 class Watched(Screen):
-    """A screen whose pictures and sound are written to a growing movie as they are taken, and which can be held up."""
+    """A screen whose pictures and sound, taken for the first time, go to a growing movie too; it can be held up."""
 
     def __init__(self, screen: Screen, growing: GrowingMovie, folder: Path, orders: Orders) -> None:
         self.screen, self.growing, self.folder, self.orders = screen, growing, folder, orders
         self.kind, self._grows = screen.kind, True
+        self._seen = self._listened = False
         self._heard = np.zeros((0, 2), np.float32)  # of the slots to come
 
     @property
@@ -101,17 +102,20 @@ class Watched(Screen):
         return self.screen.seconds
 
     def sound(self, rate: int) -> Iterator[Sound]:
-        """Sound as it is; taken once, at RATE, before the pictures that it belongs to (as mkv.write does)."""
+        """Sound as it is; each segment is taken before its pictures (mkv.write does), the first time at RATE."""
+        first, self._listened = not self._listened, True
         for chunk in self.screen.sound(rate):
-            self.growing.sound(chunk)
-            self._heard = np.concatenate([self._heard, chunk])
+            if first:
+                self.growing.sound(chunk)
+                self._heard = np.concatenate([self._heard, chunk])
             yield chunk
 
     def frames(self, size: tuple[int, int], fps: Fraction) -> Iterator[RGB]:
         """Pictures as they are; a slot of the growing movie is whole every two seconds."""
+        first, self._seen = not self._seen, True
         for frame in self.screen.frames(size, fps):
             self.orders.check()
-            if self._grows:
+            if first and self._grows:
                 self._grow(frame)
             yield frame
 

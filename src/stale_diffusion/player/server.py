@@ -61,7 +61,14 @@ def create_app(
         hosts: names, besides the loopback ones, under which the page may be called.
         model: what new movies are made with, as for `load`; None: the model that ships.
         options: "steps", "size", "fps" of new movies.
+
+    Raises:
+        StaleError: no browser plays the movie.
     """
+    if movie is not None:
+        from stale_diffusion.media import check_playable
+
+        check_playable(movie)
     path = movie.resolve() if movie is not None else None
     shelf = Shelf(folder or (path.parent if path else Path.cwd()), path.name if path else None)
     files = page_files()

@@ -6,6 +6,7 @@ Shapes: B movies, L tokens, D bits.
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -165,9 +166,7 @@ def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool
     opts = optimizers(model, t)
     mean = {name: p.detach().clone().float() for name, p in model.state_dict().items()}
     if t.compiled:
-        torch._dynamo.config.cache_size_limit = 64  # a shape a job, with and without a past
-        for block in model.blocks:
-            block.compile(dynamic=False)
+        _compile(model)
     first = _restore(run, model, mean, opts, Path(t.start) if t.start else None)
     sampler, encode = Sampler(corpus, t.mix, t.batch, t.seed, t.mess_up), PlotEncoder()
     started = saved_at = time.monotonic()
@@ -190,6 +189,15 @@ def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool
             seen = []
         if last:
             return
+
+
+def _compile(model: Denoiser) -> None:
+    if not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
+        mend = "sudo apt install g++, or set compiled = false in [train]."
+        raise StaleError("The blocks cannot be compiled.", "There is no C++ compiler here.", mend)
+    torch._dynamo.config.cache_size_limit = 64  # a shape a job, with and without a past
+    for block in model.blocks:
+        block.compile(dynamic=False)
 
 
 def _progress(

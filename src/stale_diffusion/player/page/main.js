@@ -7,13 +7,13 @@ import { Captions, Devices, Glow, Skin, feltAt, smells, tastes } from "./senses.
 import { Timeline } from "./timeline.js";
 
 const film = $("film"), body = document.body;
-const CLOSE = 90; // seconds of touch around the playhead, of movies whose lanes come reduced
+const CLOSE = 36; // seconds of touch around the playhead, of movies whose lanes come reduced
 const FRAME = 1 / 24;
 const STRIP = 24;
 
 const state = {
   first: null, clock: false, name: null, seconds: 0, lanes: null, near: null, about: null,
-  growing: false, grown: 0, pending: null, scrubbing: false, resume: false, felt: null, bedtimeSince: 0,
+  growing: false, grown: 0, pending: null, issued: null, scrubbing: false, resume: false, felt: null, bedtimeSince: 0,
 };
 const captions = new Captions($("captions")), devices = new Devices(), skin = new Skin($("skin")), glow = new Glow($("glow"));
 const timeline = new Timeline($("lanes"), { onSeek: seekTo, onView: viewChanged });
@@ -84,7 +84,7 @@ async function viewChanged(view) { // a closer look at a movie whose lanes came 
 let fetching = false;
 function closeBy(time) { // lanes at full rate around the playhead
   if (!state.lanes?.tracks.some(t => t.sense === "touch" && t.rate < 63)) return state.lanes;
-  const near = state.near, has = near && time >= near.start && time < near.end - 5;
+  const near = state.near, has = near && time >= near.start && (time < near.end - 5 || near.end >= state.seconds - 0.01);
   if (!has && !fetching && state.name) {
     fetching = true;
     const name = state.name, from = Math.max(0, time - 5);
@@ -112,15 +112,15 @@ function seekTo(time, moving) {
   time = Math.min(time, Math.max(0, state.seconds - 0.001));
   if (moving && !state.scrubbing) { state.scrubbing = true; state.resume = playing(); film.pause(); }
   state.pending = time;
-  if (!film.seeking) film.currentTime = time;
-  if (!moving && state.scrubbing) { state.scrubbing = false; film.currentTime = time; if (state.resume) play(); }
+  if (!film.seeking) goTo(time);
+  if (!moving && state.scrubbing) { state.scrubbing = false; if (state.resume) play(); }
 }
+function goTo(time) { state.issued = time; film.currentTime = time; }
 const step = by => seekTo(now() + by, false);
 const now = () => state.pending ?? film.currentTime;
 
 film.addEventListener("seeked", () => {
-  const wanted = state.pending;
-  if (state.scrubbing && wanted !== null && Math.abs(film.currentTime - wanted) > 0.02) { film.currentTime = wanted; return; }
+  if (state.pending !== null && state.pending !== state.issued) return goTo(state.pending); // it has been moved on meanwhile
   state.pending = null;
   settle();
   tell("seek");
@@ -159,7 +159,7 @@ addEventListener("pagehide", () => { devices.stop(); tell("pause", true); });
 
 // ---------------------------------------------------------------------------------------------------------- frames
 
-let last = 0, lastGlow = 0, lastPreview = 0, smooth = 0;
+let last = 0, lastTime = -1, lastGlow = 0, lastPreview = 0, awake = 0, smooth = 0;
 function frame(stamp) {
   const elapsed = Math.min(0.1, (stamp - last) / 1000);
   last = stamp;
@@ -176,13 +176,16 @@ function frame(stamp) {
     }
     captions.update(time);
     smooth = moving ? 1 : Math.max(0, smooth - elapsed * 2);
-    const rest = state.felt && { ...state.felt, seat_amplitude: state.felt.seat_amplitude * (still ? 1 : smooth), back_amplitude: state.felt.back_amplitude * (still ? 1 : smooth), wind: state.felt.wind * smooth };
-    skin.draw(rest, elapsed, still);
+    const rest = state.felt && (smooth > 0 || still || time !== lastTime || stamp - awake < 3000) && { ...state.felt, seat_amplitude: state.felt.seat_amplitude * (still ? 1 : smooth), back_amplitude: state.felt.back_amplitude * (still ? 1 : smooth), wind: state.felt.wind * smooth };
+    if (rest) skin.draw(rest, elapsed, still);
+    else if (!state.felt) skin.draw(null, 0, true);
+    lastTime = time;
     feels(state.felt);
   } else if (state.lanes) skin.draw(null, 0, true);
   timeline.draw(time);
   showTime(time);
-  if (stamp - lastGlow > 90) {
+  if (playing() || state.pending !== null || body.classList.contains("making")) awake = stamp;
+  if (stamp - lastGlow > 90 && stamp - awake < 3000) { // a movie that stands still costs nothing
     lastGlow = stamp;
     glow.draw(film, $("frame").getBoundingClientRect(), still, time);
     bedtime(stamp);

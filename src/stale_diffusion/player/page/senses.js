@@ -74,7 +74,7 @@ export const tastes = new Air($("tastes"), "taste", TASTE_FADE);
 export class Glow {
   constructor(canvas) {
     this.canvas = canvas;
-    canvas.width = 96; canvas.height = 60;
+    canvas.width = 320; canvas.height = 200;
     this.context = canvas.getContext("2d");
     this.small = Object.assign(document.createElement("canvas"), { width: 8, height: 5 });
     this.light = this.small.getContext("2d", { willReadFrequently: false });
@@ -83,20 +83,21 @@ export class Glow {
   draw(film, frame, still, time) {
     const { context: c, canvas: { width: w, height: h } } = this;
     c.globalCompositeOperation = "source-over";
-    c.fillStyle = "rgb(11 12 16 / 0.22)";
+    c.fillStyle = "#0b0c10";
     c.fillRect(0, 0, w, h);
     const left = frame.left / innerWidth * w, top = frame.top / innerHeight * h;
     const wide = frame.width / innerWidth * w, high = frame.height / innerHeight * h;
     if (film.readyState >= 2 && film.videoWidth) {
+      this.light.globalAlpha = 0.3; // light changes, but does not flicker
       this.light.drawImage(film, 0, 0, 8, 5);
-      c.globalAlpha = 0.10;
-      c.filter = "blur(7px) saturate(1.3)";
-      c.drawImage(this.small, left - wide * 0.12, top - high * 0.12, wide * 1.24, high * 1.24);
+      c.globalAlpha = 0.55;
+      c.filter = "blur(24px) saturate(1.4)";
+      c.drawImage(this.small, left - wide * 0.1, top - high * 0.1, wide * 1.2, high * 1.2);
       c.filter = "none";
     }
     c.globalCompositeOperation = "lighter";
-    this.clouds(smells, left * 0.45, top + high * 0.55, left * 1.1 + 9, still, time, 0);
-    this.clouds(tastes, left + wide + (w - left - wide) * 0.55, top + high * 0.55, left * 1.1 + 9, still, time, 2);
+    this.clouds(smells, left * 0.45, top + high * 0.55, left * 1.1 + 30, still, time, 0);
+    this.clouds(tastes, left + wide + (w - left - wide) * 0.55, top + high * 0.55, left * 1.1 + 30, still, time, 2);
     c.globalAlpha = 1;
   }
 
@@ -110,7 +111,7 @@ export class Glow {
       const light = this.context.createRadialGradient(cx, cy, 0, cx, cy, reach * (0.5 + felt * 0.6));
       light.addColorStop(0, item.style.getPropertyValue("--of"));
       light.addColorStop(1, "transparent");
-      this.context.globalAlpha = 0.035 * Math.sqrt(felt);
+      this.context.globalAlpha = 0.15 * Math.sqrt(felt);
       this.context.fillStyle = light;
       this.context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     }

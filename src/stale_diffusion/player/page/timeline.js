@@ -4,7 +4,7 @@ import { clock } from "./api.js";
 import { colourOf, markOf, pitch, warmth } from "./colours.js";
 import { trackOf } from "./senses.js";
 
-const ROWS = [["sight", 46], ["hearing", 34], ["touch", 46], ["smell", 64], ["taste", 32], ["", 20]];
+const ROWS = [["sight", 46], ["hearing", 34], ["touch", 46], ["smell", 72], ["taste", 32], ["", 20]];
 const TOTAL = ROWS.reduce((sum, [, height]) => sum + height, 0);
 const PRESENT = 0.05; // a note or taste that never rises above this has no band
 const MIN_SPAN = 0.5; // seconds across the whole timeline at the closest
@@ -65,6 +65,9 @@ export class Timeline {
     const w = Math.round(canvas.clientWidth * dpr), h = Math.round(canvas.clientHeight * dpr);
     if (!w || !h) return;
     if (canvas.width !== w || canvas.height !== h) { canvas.width = w; canvas.height = h; this.stale = true; }
+    const key = `${time} ${this.hover} ${this.view.start} ${this.view.end}`;
+    if (!this.stale && key === this.drawn) return;
+    this.drawn = key;
     if (this.stale) this.drawBase(dpr);
     c.setTransform(1, 0, 0, 1, 0, 0);
     c.clearRect(0, 0, w, h);
@@ -264,7 +267,7 @@ export class Timeline {
     let free = -1; // no label on another one
     present.forEach((name, k) => {
       if (row.y + each * (k + 0.5) < free) return;
-      free = row.y + each * (k + 0.5) + 10.5;
+      free = row.y + each * (k + 0.5) + 9.6;
       const text = [markOf(name), name.replaceAll("_", " ")].filter(Boolean).join(" "), y = row.y + each * (k + 0.5);
       c.strokeStyle = "#0b0c10c0"; c.lineWidth = 3; c.lineJoin = "round";
       c.strokeText(text, row.x + 8, y + 0.5);
