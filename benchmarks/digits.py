@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from report import data_folder
-from stale_diffusion.channel import EDGE, Schedule, to_full
-from stale_diffusion.hinge import CR_HINGE, CROSS_ENTROPY, Arm, margin
+from stale_diffusion.channel import Schedule, to_full
+from stale_diffusion.hinge import Arm
 from stale_diffusion.machine import fastest_type
 from stale_diffusion.sample import Denoiser
 
@@ -248,10 +248,7 @@ def channel_margin(arm: Arm, x_t: Tensor, t: Tensor) -> Tensor:
 
     The network only adds to it. t broadcasts to x_t.
     """
-    rho = SCHEDULE.rho(t).clamp(max=1 - 2 * EDGE)
-    if arm is CROSS_ENTROPY:
-        return 2 * torch.atanh(rho) * x_t
-    return margin((1 + rho * x_t) / 2).float() if arm is CR_HINGE else rho * x_t
+    return arm.margin((1 + SCHEDULE.rho(t) * x_t) / 2).float()
 
 
 def autocast() -> torch.autocast:

@@ -43,7 +43,7 @@ TUNING_SAMPLES, FITTING = 2000, 5000
 Maker = Callable[[int, int, torch.Generator, dict[str, Any]], Tensor]
 """(samples, calls, generator, settings) -> bits (B, N)."""
 
-WARMTH = [1.0, 0.9, 0.8]
+WARMTH = [1.0, 0.9, 0.8, 1.1, 1.2]
 CHOICES: dict[str, dict[str, list[Any]]] = {
     "diffusers": {"temperature": WARMTH},
     "diffusers_corrector": {"temperature": WARMTH, "corrector": [8, 32, 128]},
@@ -54,9 +54,9 @@ CHOICES: dict[str, dict[str, list[Any]]] = {
         "loss": ["cross_entropy", "cr_hinge", "bound"],
         "strength": [1.0, 0.7, 0.0],
         "bend": [1.0, 0.8, 1.3],
-        "fresh": [1.0, 0.5],
+        "fresh": [1.0, 0.5, 0.0],
         "greedy": [False, True],
-        "temperature": [1.0, 0.9],
+        "temperature": WARMTH,
     },
 }
 PEERS = [name for name in CHOICES if name != "ours"]

@@ -231,9 +231,10 @@ def test_weights_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     digits.save_weights("some", {"a.b": network, "c": network})
     found = digits.load_weights("some")
     assert set(found) == {"a.b", "c"} and found["c"].shape == network.shape
-    assert all(
-        torch.equal(a.half().float(), b) for a, b in zip(network.parameters(), found["a.b"].parameters(), strict=True)
-    )
+    for name, value in network.state_dict().items():
+        back = found["a.b"].state_dict()[name]
+        largest = value.abs().amax(-1, keepdim=True)
+        assert bool(((value - back).abs() <= largest / 250 + 1e-3 * value.abs()).all())
 
 
 def test_the_weights_that_ship_load_and_answer() -> None:
