@@ -68,11 +68,12 @@ def exact_bound(denoise: Denoiser, x_0: Tensor, grid: Tensor, generator: torch.G
 
 
 def fitted_grid(
-    denoise: Denoiser, x_0: Tensor, steps: list[int], generator: torch.Generator, points: int = 64
+    denoise: Denoiser, x_0: Tensor, steps: list[int], generator: torch.Generator, points: int = 128
 ) -> dict[int, Tensor]:
     """For each number of steps the grid with the lowest bound on these images, exactly, among `points` even places.
 
-    The cost of a step from t to s does not depend on the others, so this is a shortest path.
+    The cost of a step from t to s does not depend on the others, so this is a shortest path. There are more places than
+    steps, or there is no path.
     """
     places = torch.linspace(0, 1, points + 1, dtype=torch.float64)
     cost = torch.full((points + 1, points + 1), torch.inf, dtype=torch.float64)  # [t, s]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_movie
 
+from conftest import make_movie
 from stale_diffusion.formats import export
 from stale_diffusion.movie import Movie, Track
 from stale_diffusion.show.cues import Programme, stream

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from conftest import HOST, DmxLog, OscLog, soon
 
+from conftest import HOST, DmxLog, OscLog, soon
 from stale_diffusion.errors import StaleError
 from stale_diffusion.show.outputs import Osc, Sacn, from_spec, parse_osc, parse_sacn
 

@@ -16,9 +16,9 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
-from conftest import HOST, DmxLog, OscLog, make_movie, soon
 from mido.sockets import PortServer
 
+from conftest import HOST, DmxLog, OscLog, make_movie, soon
 from stale_diffusion.errors import StaleError
 from stale_diffusion.media import MovieWriter
 from stale_diffusion.movie import Movie

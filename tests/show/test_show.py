@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import HOST, DmxLog, OscLog, alive, make_movie, soon
 
+from conftest import HOST, DmxLog, OscLog, alive, make_movie, soon
 from stale_diffusion.movie import Movie
 from stale_diffusion.show.clock import Clock
 from stale_diffusion.show.cues import Programme

@@ -9,10 +9,10 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from conftest import HOST, soon
 from mido import Message
 from mido.sockets import PortServer
 
+from conftest import HOST, soon
 from stale_diffusion.errors import StaleError
 from stale_diffusion.show.clock import Clock
 from stale_diffusion.show.timecode import Follower, Leader, open_port, rate_of, to_fields, to_seconds

@@ -37,7 +37,8 @@ STEPS = 16
 SIZE, FPS, RATE = (640, 360), Fraction(24), 48_000
 STILLS = 64  # pictures of steps that are kept
 PREVIEW = (192, 108)  # their size
-STILL_SECONDS = 0.15  # between two of them at least: they must not slow down what they show
+STILL_SECONDS = 0.15  # between two of them at least
+STILL_SHARE = 3  # and so many times what the last one took: they must not slow down what they show
 COLUMNS = 64  # of a lane of a preview
 HEARD = 20  # columns of loudness a slot
 
@@ -138,14 +139,14 @@ class Steps:
 
     def __init__(self, folder: Path, orders: Orders) -> None:
         self.folder, self.orders = folder, orders
-        self._stills, self._last = 0, 0.0
+        self._stills, self._next = 0, 0.0
 
     def __call__(self, preview: Preview) -> None:
         """Take one preview."""
         self.orders.check()
         segment = scene.decode(preview.bits["scene"][None])[0]
         bits = np.concatenate([b.ravel() for b in preview.bits.values()])
-        due = time.monotonic() - self._last > STILL_SECONDS or preview.step == preview.steps
+        due = time.monotonic() >= self._next or preview.step == preview.steps
         tell(
             kind="step",
             segment=preview.segment,
@@ -165,6 +166,7 @@ class Steps:
     def _picture(self, segment: scene.Segment) -> int:
         from stale_diffusion.dreamscapes import perform
 
+        begun = time.monotonic()
         stage = scene.Stage()
         stage.append(segment)
         picture = perform.frame(stage, SEGMENT_SECONDS / 2, PREVIEW)
@@ -172,7 +174,8 @@ class Steps:
         part.write_bytes(jpeg(Image.fromarray(picture)))
         part.replace(self.folder / f"still-{self._stills % STILLS}.jpg")
         self._stills += 1
-        self._last = time.monotonic()
+        now = time.monotonic()
+        self._next = now + max(STILL_SECONDS, STILL_SHARE * (now - begun))
         return self._stills - 1
 
 
