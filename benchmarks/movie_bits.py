@@ -20,6 +20,7 @@ from stale_diffusion import scene
 from stale_diffusion.channel import COSINE, EDGE, bridge, corrupt, posterior
 from stale_diffusion.dreamscapes.corpus import clip
 from stale_diffusion.dreamscapes.perform import lanes
+from stale_diffusion.guidance import guided
 from stale_diffusion.machine import fastest_type
 from stale_diffusion.model.plot import PlotEncoder
 from stale_diffusion.model.transformer import Denoiser, Tokens
@@ -84,7 +85,7 @@ def denoiser(
             margins, _ = model(tokens, {}, (plot[0].to(dtype), plot[1]), turns)
         odds = {n: torch.logit(model.arm.probability(margins[n]), eps=EDGE) for n in shapes}
         if both:
-            odds = {n: _guided(l, guidance) for n, l in odds.items()}
+            odds = {n: guided(l, guidance) for n, l in odds.items()}
         odds = shape_odds(odds) if shape_odds else odds
         eta = {n: torch.sigmoid(l) for n, l in odds.items()}
         if thoughts and model.shape.self_conditioned:
@@ -96,11 +97,6 @@ def denoiser(
 
 def _twice(x: Tensor, both: bool) -> Tensor:
     return torch.cat([x, x]) if both else x
-
-
-def _guided(log_odds: Tensor, guidance: float) -> Tensor:
-    with_plot, without = log_odds.chunk(2)
-    return without + guidance * (with_plot - without)
 
 
 def ready(model: Denoiser) -> Denoiser:

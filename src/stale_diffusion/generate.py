@@ -22,7 +22,7 @@ from stale_diffusion import drafts
 from stale_diffusion import recipe as recipes
 from stale_diffusion.channel import corrupt
 from stale_diffusion.errors import StaleError
-from stale_diffusion.guidance import sharpened
+from stale_diffusion.guidance import guided, sharpened
 from stale_diffusion.hinge import log_odds
 from stale_diffusion.inputs import given_senses, joined
 from stale_diffusion.joins import join
@@ -299,8 +299,8 @@ class Generator:
         guidance: float, index: Mapping[str, Tensor],
     ) -> Callable[[Tensor, Tensor], Tensor]:  # fmt: skip
         """The network as the sampler wants it: packed bits and staleness in, eta out."""
-        guided = guidance != 1 and plot.strip() != ""
-        plots = [plot, ""] if guided else [plot]
+        both = guidance != 1 and plot.strip() != ""
+        plots = [plot, ""] if both else [plot]
         vectors, mask = self._encode(plots)
         b = len(plots)
         zero = {n: whole(t.expand(b, -1, -1), torch.zeros(b, t.shape[1])) for n, t in known.items()}
@@ -319,8 +319,8 @@ class Generator:
             with torch.inference_mode():
                 margins, _ = self.model(now, before, (vectors, mask), self.manner.turns)
             odds = {n: log_odds(self.model.arm.probability(margins[n])) for n in shapes}
-            if guided:
-                odds = {n: _guided(l, guidance) for n, l in odds.items()}
+            if both:
+                odds = {n: guided(l, guidance) for n, l in odds.items()}
             if self.manner.sharpen:
                 odds = sharpened(odds, self.manner.sharpen)
             eta = {n: torch.sigmoid(l) for n, l in odds.items()}
@@ -383,12 +383,6 @@ def load(source: str | Path | None = None) -> Generator:
         StaleError: it is missing, damaged, or not a model of this program.
     """
     return Generator(*read_model(source))
-
-
-def _guided(log_odds_BLD: Tensor, guidance: float) -> Tensor:
-    """Classifier-free guidance (Ho and Salimans 2022), of log-odds with the plot (first half) and without."""
-    with_plot, without = log_odds_BLD.chunk(2)
-    return without + guidance * (with_plot - without)
 
 
 def _segments(seconds: float) -> int:

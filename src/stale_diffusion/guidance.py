@@ -57,6 +57,12 @@ def sharpened(log_odds: Mapping[str, Tensor], weight: float) -> dict[str, Tensor
     }  # fmt: skip
 
 
+def guided(log_odds_BLD: Tensor, weight: float) -> Tensor:
+    """Classifier-free guidance (Ho and Salimans 2022), of log-odds with the plot (first half of B) and without."""
+    with_plot, without = log_odds_BLD.chunk(2)
+    return without + weight * (with_plot - without)
+
+
 def energy(frames_THWC: NDArray[np.uint8]) -> float:
     """DoG energy of a picture: root mean square of the band between 1 and 2 pixels of luma, of [0, 255]."""
     luma = torch.from_numpy(np.asarray(frames_THWC, np.float64) @ np.array([0.2126, 0.7152, 0.0722]))
