@@ -58,6 +58,7 @@ ARMS: dict[str, tuple[dict[str, object], dict[str, object]]] = {  # name -> chan
     "self_conditioned": ({"self_conditioned": True}, {}),
     "arctangent": ({}, {"decay": "arctangent"}),
     "mess_up": ({}, {"mess_up": 0.1}),
+    "waves": ({"loss": "cross_entropy", "waves": 32}, {}),
 }
 
 

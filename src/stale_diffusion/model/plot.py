@@ -36,6 +36,11 @@ class PlotEncoder:
         tensors = load((files("stale_diffusion") / "weights/plot.safetensors").read_bytes())
         return tensors["codes"].float() * tensors["scale"].float()[:, None]
 
+    def words(self) -> dict[str, Tensor]:
+        """All whole words of three letters or more that the table knows, {word: (E,)}."""
+        pieces = self._tokenizer.get_vocab()
+        return {w: self._table[i] for w, i in pieces.items() if len(w) > 2 and w.isascii() and w.isalpha()}
+
     def __call__(self, plots: list[str]) -> tuple[Tensor, Tensor]:
         """Plots as vectors (B, P, E) and a mask (B, P), true where there is a piece; P is 1 + that of the longest plot.
 

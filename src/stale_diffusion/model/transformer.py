@@ -44,6 +44,7 @@ class Shape:
         turns: how often the blocks between the first and the last are applied; may be changed later.
         forms: blocks are vehicular or anthropomorphic, by the plot.
         self_conditioned: what the network thought a step before is read as well.
+        waves: each number of the scene is read as so many sines and cosines of its value, too; 0: none.
     """
 
     width: int
@@ -58,6 +59,7 @@ class Shape:
     turns: int = 1
     forms: bool = False
     self_conditioned: bool = False
+    waves: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary, the inverse of Shape(**...)."""
@@ -113,12 +115,15 @@ class Port(nn.Module):
 class Reader(nn.Module):
     """Reads tokens: their bits as they are, and each number once more in plain binary.
 
-    A Gray-coded level is a parity to a network; in plain binary it is a weighted sum, which one matrix can read.
+    A Gray-coded level is a parity to a network; in plain binary it is a weighted sum, which one matrix can read. Where
+    waves are wanted, each number's value v in [0, 1) goes in as sin and cos of pi k v, k = 1 to `waves`, as well: a
+    time that is read so is a bump anywhere, by one matrix (Fourier features, Tancik et al. 2020).
     """
 
     def __init__(
-        self, size: tuple[int, int, int], fields: Sequence[Sequence[int]] | None, width: int, *, thoughts: bool = False
-    ) -> None:
+        self, size: tuple[int, int, int], fields: Sequence[Sequence[int]] | None, width: int, *,
+        thoughts: bool = False, waves: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         _, bits, kinds = size
         widths = [[1] * bits] * kinds if fields is None else fields
@@ -126,7 +131,13 @@ class Reader(nn.Module):
         self.port = Port(kinds, 2 * bits, width, bias=False)
         self.thought = Port(kinds, bits, width, bias=False) if thoughts else None
         self.start_KD: Tensor
+        self.weigh_KDF: Tensor
         self.register_buffer("start_KD", torch.tensor(starts), persistent=False)
+        self.waves = waves
+        if waves:
+            self.register_buffer("weigh_KDF", _weights(widths, bits), persistent=False)
+            self.wave = Port(kinds, 2 * waves * self.weigh_KDF.shape[-1], width, bias=False)
+            nn.init.zeros_(self.wave.weight)  # a network that knew no waves goes on as it was
 
     def forward(self, x_BLD: Tensor, rho_BL1: Tensor, thought_BLD: Tensor | None = None) -> Tensor:
         """Bits in {-1, +1}, their correlation with the truth, and what was thought of them, (B, L, D) -> (B, L, W)."""
@@ -139,13 +150,32 @@ class Reader(nn.Module):
         # A bit counts for what it is worth; a parity of k bits is worth rho^k.
         seen = torch.cat([x_BLD * rho_BL1, binary * rho_BL1**place_LD], -1)
         out: Tensor = self.port(seen.to(self.port.weight.dtype))
+        if self.waves:
+            out = out + self.wave(self._waves(binary, rho_BL1).to(self.port.weight.dtype))
         if self.thought is not None and thought_BLD is not None:
             out = out + self.thought(thought_BLD.to(self.port.weight.dtype))
         return out
 
+    def _waves(self, binary_BLD: Tensor, rho_BL1: Tensor) -> Tensor:
+        """Sines and cosines of each number's value, for what its highest bits are worth, (B, L, F * 2 * waves)."""
+        weigh_LDF = self.weigh_KDF.float().repeat(binary_BLD.shape[1] // len(self.weigh_KDF), 1, 1)
+        value_BLF = torch.einsum("bld,ldf->blf", (binary_BLD > 0).float(), weigh_LDF)
+        phase = torch.pi * value_BLF[..., None] * torch.arange(1, self.waves + 1, device=value_BLF.device)
+        return (torch.cat([phase.sin(), phase.cos()], -1) * rho_BL1[..., None] ** 3).flatten(-2)
+
 
 def _starts(widths: Sequence[int]) -> list[int]:
     return [sum(widths[:i]) for i in range(len(widths))]
+
+
+def _weights(widths: Sequence[Sequence[int]], bits: int) -> Tensor:
+    """What each plain binary bit adds to the value of its number, (kinds, D, F); single bits are no numbers."""
+    numbers = [[(s, n) for s, n in zip(_starts(row), row, strict=True) if n > 1] for row in widths]
+    weigh_KDF = torch.zeros(len(widths), bits, max(len(row) for row in numbers))
+    for k, row in enumerate(numbers):
+        for f, (start, n) in enumerate(row):
+            weigh_KDF[k, start : start + n, f] = 0.5 ** torch.arange(1, n + 1)
+    return weigh_KDF
 
 
 class Denoiser(nn.Module):
@@ -160,7 +190,10 @@ class Denoiser(nn.Module):
         self._names = names
         sizes = shape.streams
         fields, thoughts = shape.fields, shape.self_conditioned
-        self.read = nn.ModuleDict({names[s]: Reader(n, fields.get(s), w, thoughts=thoughts) for s, n in sizes.items()})
+        waves = {"scene": shape.waves}  # the others' numbers are many, and say no time
+        self.read = nn.ModuleDict({
+            names[s]: Reader(n, fields.get(s), w, thoughts=thoughts, waves=waves.get(s, 0)) for s, n in sizes.items()
+        })  # fmt: skip
         self.write = nn.ModuleDict({names[s]: Port(k, w, d, bias=True) for s, (_, d, k) in sizes.items()})
         places = {names[s]: nn.Parameter(torch.randn(n, w) * 0.3) for s, (n, *_) in sizes.items()}
         self.place = nn.ParameterDict(places)

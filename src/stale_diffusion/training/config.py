@@ -26,7 +26,8 @@ class Data:
 
 @dataclass(frozen=True)
 class Model:
-    """Args: width, depth, heads, loss, token, charge, exhale, turns, forms, self_conditioned: as in Shape."""
+    """Args: width, depth, heads, loss, token, charge, exhale, turns, forms, self_conditioned, waves:
+    as in Shape."""
 
     width: int = 256
     depth: int = 6
@@ -38,15 +39,16 @@ class Model:
     turns: int = 1
     forms: bool = False
     self_conditioned: bool = False
+    waves: int = 0
 
 
 @dataclass(frozen=True)
 class Train:
     """Args: steps; batch: examples a step; rate: of Muon, AdamW's is a tenth of it; warmup: steps; average: length of
     the weight average as a share of the run; decay: of the rate, "cosine" or "arctangent"; mess_up: share of given bits
-    that are wrong, at most; compiled: blocks are compiled first (needs a C++ compiler, and a minute); save_minutes,
-    log_steps; mix: {job: share} (training.data.JOBS); start: a model file or a run's folder to begin with ("" for
-    none)."""
+    that are wrong, at most; reworded: share of plots that are said in other words; compiled: blocks are compiled first
+    (needs a C++ compiler, and a minute); save_minutes, log_steps; mix: {job: share} (training.data.JOBS); start: a
+    model file or a run's folder to begin with ("" for none)."""
 
     steps: int = 2000
     batch: int = 32
@@ -55,6 +57,7 @@ class Train:
     average: float = 0.05
     decay: str = "cosine"
     mess_up: float = 0.0
+    reworded: float = 0.0
     compiled: bool = False
     seed: int = 0
     save_minutes: float = 5.0

@@ -25,6 +25,7 @@ from stale_diffusion.channel import corrupt
 from stale_diffusion.clips.shards import Example
 from stale_diffusion.errors import StaleError
 from stale_diffusion.model.transformer import Tokens
+from stale_diffusion.training.rewording import Rewording
 
 PERFORMED = ("scene", "touch.vibration", "touch.air", "smell", "taste")
 SENSED = ("sight.coarse", "hearing")
@@ -122,10 +123,16 @@ class Sampler:
         batch: examples a batch.
         seed: with the step, fixes everything that is drawn.
         mess_up: share of given bits that are wrong all the same, at most; drawn anew for each example.
+        reworded: share of plots that are said in other words.
     """
 
-    def __init__(self, corpus: Corpus, mix: Mapping[str, float], batch: int, seed: int, mess_up: float = 0.0) -> None:
+    def __init__(
+        self, corpus: Corpus, mix: Mapping[str, float], batch: int, seed: int, mess_up: float = 0.0,
+        reworded: float = 0.0,
+    ) -> None:  # fmt: skip
         self.corpus, self.batch, self.seed, self.mess_up = corpus, batch, seed, mess_up
+        self.reworded = reworded
+        self._reword = Rewording(corpus.captions) if reworded else None
         self.jobs = {job: share for job, share in mix.items() if share > 0}
         self.eligible = {job: corpus.having(JOBS[job]) for job in self.jobs}
         if "complete" in self.eligible:
@@ -157,6 +164,8 @@ class Sampler:
             kept = {name: index[name] for name in JOBS[job] if name != "sight.fine"}
             past = {n: self._gather(chosen, n, [s - 1 for s in segment], i) for n, i in kept.items()}
         captions = ["" if rng.random() < _NO_PLOT else self.corpus.captions[i] for i in chosen]
+        if self._reword is not None:
+            captions = [self._reword(c, rng) if c and rng.random() < self.reworded else c for c in captions]
         known = {n: torch.tensor([n in self.corpus.packed[i] for i in chosen]) for n in JOBS[job]}
         together = self._mismatch(rng, truth, captions)
         counted = torch.tensor([float(self.corpus.labels[i] or 1) for i in chosen])

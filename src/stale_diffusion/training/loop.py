@@ -168,7 +168,7 @@ def train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool
     if t.compiled:
         _compile(model)
     first = _restore(run, model, mean, opts, Path(t.start) if t.start else None)
-    sampler, encode = Sampler(corpus, t.mix, t.batch, t.seed, t.mess_up), PlotEncoder()
+    sampler, encode = Sampler(corpus, t.mix, t.batch, t.seed, t.mess_up, t.reworded), PlotEncoder()
     started = saved_at = time.monotonic()
     seen: list[tuple[dict[str, float], float]] = []
     for step in range(first, t.steps):
