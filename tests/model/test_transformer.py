@@ -116,3 +116,20 @@ def test_the_fields_of_every_stream_fill_its_tokens() -> None:
     assert {"scene", "touch.vibration", "touch.air", "smell", "taste", "hearing", "sight.coarse"} <= FIELDS.keys()
     for name, rows in FIELDS.items():
         assert len(rows) == sizes[name].kinds and all(sum(row) == sizes[name].bits for row in rows)
+
+
+def test_waves_are_sines_of_the_numbers_and_begin_without_a_say() -> None:
+    torch.manual_seed(0)
+    reader = Reader((1, 9, 1), [[1, 8]], 16, waves=3)
+    values = torch.tensor([0, 1, 64, 128, 255])
+    code = torch.from_numpy(gray_encode(values.numpy(), 8)).float()
+    x_BLD = torch.cat([torch.ones(5, 1), code], 1)[:, None]
+    ones = (x_BLD > 0).long()
+    binary = torch.cat([ones[..., :1], ones[..., 1:].cumsum(-1) % 2], -1) * 2 - 1
+    waves = reader._waves(binary, torch.ones(5, 1, 1))
+    phase = torch.pi * values[:, None] / 256 * torch.arange(1, 4)
+    assert torch.allclose(waves[:, 0], torch.cat([phase.sin(), phase.cos()], 1), atol=1e-5)
+    assert not reader._waves(binary, torch.zeros(5, 1, 1)).any()  # a wholly stale number has no say
+    plain = Reader((1, 9, 1), [[1, 8]], 16)
+    plain.port.load_state_dict(reader.port.state_dict())
+    assert torch.equal(plain(x_BLD, torch.ones(5, 1, 1)), reader(x_BLD, torch.ones(5, 1, 1)))

@@ -21,12 +21,12 @@ NEAR = 0.55  # cosine; below it words are of one subject at best
 NEIGHBOURS = 6
 SWAPPED, DROPPED = 0.3, 0.1  # share of the words of a reworded plot
 _WORD = re.compile(r"[a-z]+", re.IGNORECASE)
-KEPT = frozenset(
-    "night nighttime day daytime daylight dawn dusk morning noon midday afternoon evening midnight sunrise sunset "
-    "nightfall dark moon moonlight sun sunlight light lights bright late early strong weak heavy loud quiet calm wild "
-    "soft gentle light lightly hard tiny small big huge tall low high stiff fresh steady slow fast furious still no "
-    "not never hardly barely without before after then later first warm hot cold cool".split()
-)
+KEPT = frozenset(re.findall(r"[a-z]+", """
+    night nighttime day daytime daylight dawn dusk morning noon midday afternoon evening midnight sunrise
+    sunset nightfall dark moon moonlight sun sunlight light lights bright late early strong weak heavy loud
+    quiet calm wild soft gentle lightly hard tiny small big huge tall low high stiff fresh steady slow fast
+    furious still no not never hardly barely without before after then later first warm hot cold cool
+"""))  # fmt: skip
 
 
 class Rewording:
