@@ -198,3 +198,18 @@ def test_a_wrong_config_is_refused(text: str, says: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.toml")), ids=lambda p: p.stem)
 def test_every_config_is_read(path: Path) -> None:
     assert load_config(path).train.steps > 0
+
+
+@pytest.mark.parametrize(("job", "lead"), [("heard", "hearing"), ("seen", "sight.coarse")])
+def test_what_leads_a_scene_is_given(examples: list[Example], job: str, lead: str) -> None:
+    performed = [
+        Example(
+            f"p-{i}", "a plot", None, e.bits | {lead: np.where(np.arange(8) % 2, 1, -1) * np.ones((2, 3, 8), np.int8)}
+        )
+        for i, e in enumerate(examples)
+    ]
+    for step in range(4):
+        batch = Sampler(Corpus(performed), {job: 1.0}, 16, seed=1)(step)
+        assert set(batch.now) == {"scene", lead}
+        assert not batch.now[lead].staleness.any() and torch.equal(batch.now[lead].bits, batch.truth[lead])
+        assert batch.now["scene"].staleness.any()

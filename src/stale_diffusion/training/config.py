@@ -63,7 +63,11 @@ class Train:
     save_minutes: float = 5.0
     log_steps: int = 20
     start: str = ""
-    mix: dict[str, float] = field(default_factory=lambda: {"dream": 0.5, "all": 0.3, "complete": 0.2, "paint": 0.0})
+    mix: dict[str, float] = field(
+        default_factory=lambda: (
+            {"dream": 0.5, "all": 0.3, "complete": 0.2} | dict.fromkeys(("paint", "scene", "heard", "seen"), 0.0)
+        )
+    )
 
 
 @dataclass(frozen=True)

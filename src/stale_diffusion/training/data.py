@@ -5,6 +5,8 @@ A batch is one job, so that its tensors are rectangular:
   all       these and sight.coarse and hearing
   complete  sight.coarse and hearing without a scene, as a real clip comes; what a clip lacks is stale and not asked for
   paint     all, and the sight.fine tokens of one moment
+  scene     the scene alone, which a performed movie begins with
+  heard     the scene by a given sound; seen: by a given picture
 
 The order of examples, their staleness and every flip follow from (seed, step) alone: a run that is resumed at a step
 goes on as if it had never stopped.
@@ -34,7 +36,11 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "all": (*PERFORMED, *SENSED),
     "complete": (*PERFORMED[1:], *SENSED),
     "paint": (*PERFORMED, *SENSED, "sight.fine"),
+    "scene": ("scene",),
+    "heard": ("scene", "hearing"),
+    "seen": ("scene", "sight.coarse"),
 }
+LEADS = {"heard": "hearing", "seen": "sight.coarse"}  # always given
 GROUP = 60  # sight.fine tokens of one moment
 _NO_PLOT = 0.1  # share of examples whose plot is hidden: guidance, and movies without a plot
 _ODD = 0.25  # share whose plot or one sense is another movie's: the label y = -1 of eq. 3
@@ -171,6 +177,8 @@ class Sampler:
         counted = torch.tensor([float(self.corpus.labels[i] or 1) for i in chosen])
         label = torch.where(together, counted, -1.0)
         staleness = _staleness(rng, truth, self.batch)
+        if job in LEADS:
+            staleness[LEADS[job]][:] = 0
         now = {}
         for name, bits in truth.items():
             t_BL = staleness[name][:, None].repeat(1, bits.shape[1])
