@@ -1,4 +1,4 @@
-"""Drafts of touch, smell and taste: what physics or signal processing says, for the network to begin from.
+"""Drafts of what is felt: what physics or signal processing says, for the network to begin from.
 
 A draft goes half stale and is made fresh by the network, given everything else: the wave that is felt is the wave
 that is seen, and what the draft does not know (a voice, a plot) the network puts right.
@@ -21,12 +21,22 @@ from stale_diffusion.senses.smell import CODE
 
 
 def of_scene(scenes: list[Bits]) -> dict[str, Bits]:
-    """What the last of some scene segments, each (1, 25, 32), does to touch, smell and taste, {stream: (1, L, D)}."""
+    """What the last of some scene segments, each (1, 25, 32), does to what is felt, {stream: (1, L, D)}."""
+    return {stream: b for name, v in _last(scenes).items() for stream, b in SENSES[name].encode(v).items()}
+
+
+def _last(scenes: list[Bits]) -> dict[str, NDArray[np.float32]]:
+    """What is felt in the last of some scene segments, each (1, 25, 32), {sense: (T, C)}."""
     kept = scenes[-KEEP:]
     stage = Stage(scene.decode(np.concatenate(kept)), first=len(scenes) - len(kept))
-    values = lanes(stage)
-    last = {name: v[-SENSES[name].samples :] for name, v in values.items()}
-    return {stream: b for name, v in last.items() for stream, b in SENSES[name].encode(v).items()}
+    return {name: v[-SENSES[name].samples :] for name, v in lanes(stage).items()}
+
+
+def performed(scenes: Bits, senses: list[str]) -> dict[str, NDArray[np.float32]]:
+    """Some senses as the physics of a whole scene (S, 25, 32) has them, {sense: (S * T, C)}."""
+    split = [scenes[s : s + 1] for s in range(len(scenes))]
+    parts = [_last(split[: s + 1]) for s in range(len(split))]
+    return {name: np.concatenate([part[name] for part in parts]) for name in senses}
 
 
 def of_clip(sound: NDArray[np.float32] | None, frames: NDArray[np.uint8] | None, plot: str) -> dict[str, Bits]:

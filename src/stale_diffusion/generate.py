@@ -34,16 +34,16 @@ from stale_diffusion.movie import Filmed, Movie, Track
 from stale_diffusion.recipe import Recipe
 from stale_diffusion.sample import SAMPLERS, ancestral, pack, unpack
 from stale_diffusion.screens import Painted, Performed
-from stale_diffusion.senses import SEGMENT_SECONDS, SENSES
+from stale_diffusion.senses import FELT, SEGMENT_SECONDS, SENSES
 from stale_diffusion.senses.base import Bits
+from stale_diffusion.streams import PERFORMED
+from stale_diffusion.timeline import Origin
 from stale_diffusion.version import VERSION
 
-PERFORMED = ("scene", "touch.vibration", "touch.air", "smell", "taste")
 SENSED = ("sight.coarse", "hearing")
-FELT = ("touch", "smell", "taste")
 FINE, GROUPS = "sight.fine", 6
 STEPS = 16
-DRAFT = 0.1  # staleness that a draft of touch, smell and taste is given before the network refines it; see docs/LOG.md
+DRAFT = 0.1  # staleness that a draft of what is felt is given before the network refines it; see docs/LOG.md
 GUIDANCE = 1.5
 DOLLARS_PER_HOUR = 0.10  # of a 2-core virtual machine; --price says otherwise
 
@@ -141,7 +141,7 @@ class Generator:
             watch: called with each step.
             sampled: segments that are there already, from a run that was interrupted; filled as segments come.
         """
-        wanted = (*PERFORMED, *SENSED) if paint else PERFORMED
+        wanted = tuple(n for n in (*PERFORMED, *(SENSED if paint else ())) if n in self.streams)
         segments = _segments(seconds)
         started = time.monotonic()
         bits = sampled if sampled is not None else {}
@@ -150,8 +150,7 @@ class Generator:
             self._run(parts, {}, wanted, segments, plot, seed, steps, guidance, watch, fine=paint)
         finally:  # whatever ends it, what was dreamt is there
             bits |= joined(parts)
-        movie = self._movie(bits, seconds, "generated")
-        movie.scene = bits["scene"]
+        movie = self._movie(bits, seconds, bits["scene"])
         movie.screen = Painted(bits, seconds) if paint else Performed(bits["scene"], seconds)
         movie.recipe = self._recipe(plot, seed, steps, guidance, bits, time.monotonic() - started, price)
         return movie
@@ -167,17 +166,23 @@ class Generator:
         price: float = DOLLARS_PER_HOUR,
         watch: Callable[[Preview], None] | None = None,
     ) -> Movie:
-        """Add touch, smell and taste to a filmed movie; what it has of them already is given, and kept.
+        """Add what is felt and missing to a filmed movie; what it has of it already is given, and kept.
 
         Sight and hearing are encoded segment by segment and given to the network; where a clip has no sound, the
-        network imagines one to feel by, and it is not written.
+        network imagines one to feel by, and it is not written. A sense that the network does not know is performed
+        by the laws of Dreamscapes where the movie's recipe holds its scene, and stays missing where it does not.
+
+        Raises:
+            StaleError: nothing of what is missing can be made.
         """
         if not isinstance(movie.screen, Filmed):
             raise StaleError("Only a movie with a file of its own can be completed.", mend="Movie.open(CLIP)")
         started = time.monotonic()
         segments = _segments(movie.seconds)
-        given, draft = given_senses(movie, range(segments), plot)
-        wanted = tuple(n for n in (*PERFORMED[1:], *SENSED) if n not in given)
+        known, draft = given_senses(movie, range(segments), plot)
+        given = {n: b for n, b in known.items() if n in self.streams}
+        self._check_missing(movie)
+        wanted = tuple(n for n in (*PERFORMED[1:], *SENSED) if n not in given and n in self.streams)
         parts: Parts = {}
         self._run(
             parts,
@@ -194,7 +199,7 @@ class Generator:
             named=drafts.named(plot) if "smell" not in given else {},
         )
         bits = joined(parts)
-        out = self._movie(bits, movie.seconds, "generated")
+        out = self._movie(bits, movie.seconds, movie.scene)
         out.tracks |= movie.tracks
         out.screen = movie.screen
         felt = {n: b for n, b in bits.items() if n.split(".")[0] in FELT and n not in given}
@@ -269,7 +274,7 @@ class Generator:
         self, out: dict[str, Tensor], parts: Parts, wanted: tuple[str, ...], past: dict[str, Tensor], plot: str,
         steps: int, guidance: float, generator: torch.Generator,
     ) -> dict[str, Tensor]:  # fmt: skip
-        """Touch, smell and taste once more, now that the scene is known: from what its physics says, gone stale."""
+        """What is felt once more, now that the scene is known: from what its physics says, gone stale."""
         felt = tuple(n for n in wanted if n.split(".")[0] in FELT)
         draft = drafts.of_scene([*parts.get("scene", []), out["scene"].numpy()])
         known = {n: b for n, b in out.items() if n not in felt}
@@ -355,14 +360,29 @@ class Generator:
                 total += float(self.model(tokens, {}, self._encode([plot]))[1])
         return total / count
 
-    def _movie(self, bits: Mapping[str, Bits], seconds: float, origin: str) -> Movie:
+    def _check_missing(self, movie: Movie) -> None:
+        missing = [name for name in FELT if name not in movie.tracks]
+        knows = {n.split(".")[0] for n in self.streams}
+        if missing and movie.scene is None and not knows & {*missing}:
+            why = f"This model was trained without {', '.join(missing)}, and the movie has no scene to perform it from."
+            raise StaleError("There is nothing to be made in this movie.", why, "Name another --model.", usage=True)
+
+    def _movie(self, bits: Mapping[str, Bits], seconds: float, scene: Bits | None) -> Movie:
+        """The tracks of sampled bits; a sense that the network does not know is performed from the scene, if any."""
         tracks = {}
-        for name in FELT:
-            sense = SENSES[name]
-            values = join(name, sense.decode({s.name: bits[s.name] for s in sense.streams}))
+        unknown = [n for n in FELT if any(s.name not in self.streams for s in SENSES[n].streams)]
+        performed = drafts.performed(scene, unknown) if scene is not None and unknown else {}
+        for name, sense in ((n, SENSES[n]) for n in FELT):
+            origin: Origin = "derived" if name in unknown else "generated"
+            if name not in unknown:
+                values = join(name, sense.decode({s.name: bits[s.name] for s in sense.streams}))
+            elif name in performed:
+                values = performed[name]
+            else:
+                continue
             values = values[: max(1, round(seconds * sense.rate))]
-            tracks[name] = Track(name, sense.rate, sense.channels, sense.unit, values, origin)  # type: ignore[arg-type]
-        return Movie(seconds, None, tracks)
+            tracks[name] = Track(name, sense.rate, sense.channels, sense.unit, values, origin)
+        return Movie(seconds, None, tracks, scene=scene)
 
     def _recipe(
         self, plot: str, seed: int, steps: int, guidance: float, bits: Mapping[str, Bits], spent: float, price: float

@@ -27,7 +27,7 @@ def close_gaps(segments: NDArray[np.float64], samples: int, slack: float) -> NDA
 
 
 def join(sense: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Generated touch, smell or taste (S * T, C) without steps where segments meet.
+    """What was generated of a felt sense (S * T, C) without steps where segments meet.
 
     Vibration closes within a fifth of a second, warmth and wind within one, smell and taste, which linger, within two.
     """
@@ -37,5 +37,7 @@ def join(sense: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
         vibration = close_gaps(segments[..., :3], touch.RATE // 5, 2 * LEVEL)
         air = close_gaps(segments[..., 3:], touch.RATE, LEVEL / 4)
         return touch.from_unit(np.concatenate([vibration, air], -1).reshape(-1, 5))
-    segments = values.reshape(-1, SENSES[sense].samples, values.shape[-1]).astype(np.float64)
-    return close_gaps(segments, 4, 2 * LEVEL).reshape(values.shape).astype(np.float32)
+    its = SENSES[sense]
+    segments = its.to_unit(values).reshape(-1, its.samples, values.shape[-1])
+    closed = close_gaps(segments, round(its.closes * its.rate), 2 * LEVEL)
+    return its.from_unit(closed.reshape(values.shape))

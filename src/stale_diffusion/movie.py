@@ -1,4 +1,4 @@
-"""A five-sense movie: a screen (picture and sound) and tracks of touch, smell and taste on one clock."""
+"""A five-sense movie: a screen (picture and sound) and tracks of what is felt on one clock."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
 from stale_diffusion.jsonio import MAX_BYTES
 from stale_diffusion.recipe import Recipe
+from stale_diffusion.senses import FELT
 from stale_diffusion.senses.base import Bits
 from stale_diffusion.timeline import Track
 
@@ -32,7 +33,7 @@ SCENE_TOKENS = (25, 32)  # tokens and bits of a scene segment
 FORMATS = {"timeline.json": timeline.FORMAT, "recipe.json": recipes.FORMAT}  # what is read back
 MOVIES = (".mkv", ".mp4", ".webm")  # what `Movie.save` writes whole
 PICTURES = (".png", ".webp")  # and what it writes as a still, or as a silent loop
-RESERVED = ("touch", "smell", "taste")  # the tracks this program writes; never taken for a movie's own sound
+RESERVED = FELT  # the tracks this program writes; never taken for a movie's own sound
 
 
 class Screen(ABC):
@@ -106,7 +107,7 @@ class Movie:
     Args:
         seconds: duration.
         screen: picture and sound; None where there is neither.
-        tracks: sense -> Track, for touch, smell, taste and additional senses.
+        tracks: sense -> Track, for touch, smell, taste, balance and additional senses.
         recipe: how it was made; None for a foreign file.
         scene: the scene's bits, (S, 25, 32) in {-1, +1}.
         edges: colours of the picture's left and right edge, (T, 2, 3) at 2 Hz; None: nobody has looked yet.

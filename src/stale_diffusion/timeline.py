@@ -22,9 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stale_diffusion.jsonio import Fields, dumps, read_object, refusal, with_list
-from stale_diffusion.senses.smell import NOTES, Smell
-from stale_diffusion.senses.taste import TASTES, Taste
-from stale_diffusion.senses.touch import Touch
+from stale_diffusion.senses import felt
 from stale_diffusion.splice import Curve, sample, splice
 
 Origin = Literal["generated", "derived", "given", "edited"]
@@ -40,16 +38,11 @@ MAX_VALUES = 2**26  # samples times channels of all tracks together: a small fil
 
 # (low, high, level): range and quantisation level of each channel.
 RANGES: dict[str, tuple[float, float, float]] = {
-    "seat_amplitude": (0, 1, 1 / 63),
-    "back_amplitude": (0, 1, 1 / 63),
-    "frequency": (20, 300, 280 / 63),
-    "temperature": (-10, 50, 60 / 63),
-    "wind": (0, 20, 20 / 63),
-    **{name: (0, 1, 1 / 31) for name in (*NOTES, *TASTES)},
+    name: limits for s in felt().values() for name, limits in zip(s.channels, s.limits, strict=True)
 }
 ANY = (-1e6, 1e6, 1 / 31)  # a channel of an additional sense
 # The channels and the rate of the senses that other formats and the network read.
-CLOCKS = {"touch": (Touch.channels, Touch.rate), "smell": (NOTES, Smell.rate), "taste": (TASTES, Taste.rate)}
+CLOCKS = {name: (sense.channels, sense.rate) for name, sense in felt().items()}
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stale_diffusion.errors import StaleError
+from stale_diffusion.senses import FELT
 
 if TYPE_CHECKING:
     from stale_diffusion.edit import Span
     from stale_diffusion.movie import Movie
-
-FELT = ("touch", "smell", "taste")
 
 
 @dataclass(frozen=True)

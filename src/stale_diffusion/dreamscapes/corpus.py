@@ -66,8 +66,8 @@ def clip(index: int, *, seed: int, segments: int, rendered: bool, cartoons: bool
     bits = {"scene": scene.encode(drawn)}
     stage = Stage(scene.decode(bits["scene"]))  # what is performed is what the bits say
     values = lanes(stage)
-    for name in ("touch", "smell", "taste"):
-        bits |= SENSES[name].encode(values[name])
+    for name, felt in values.items():
+        bits |= SENSES[name].encode(felt)
     if rendered:
         sight, hearing = SENSES["sight"], SENSES["hearing"]
         times = np.arange(segments * sight.samples) / float(sight.rate)

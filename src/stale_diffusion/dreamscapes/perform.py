@@ -1,4 +1,4 @@
-"""Perform a scene: picture, sound and, as ground truth, touch, smell and taste, from the places it names.
+"""Perform a scene: picture, sound and, as ground truth, what is felt, from the places it names.
 
 Where one place turns into another (the curve "mix"), both are performed and dissolve: light in linear light, sound and
 touch by level.
@@ -24,7 +24,7 @@ from torch import Tensor
 from stale_diffusion.dreamscapes.noise import texture
 from stale_diffusion.dreamscapes.place import Place, View, linger
 from stale_diffusion.scene import Segment, Stage
-from stale_diffusion.senses import smell, taste, touch
+from stale_diffusion.senses import felt
 from stale_diffusion.senses.base import SEGMENT_SECONDS
 
 KEEP = 5  # segments a stage remembers while it streams: thunder and reverberation reach back up to 16 s
@@ -76,22 +76,15 @@ def _blend(stage: Stage, t: NDArray[np.float64], lane: Callable[[Place], NDArray
 
 
 def lanes(stage: Stage) -> dict[str, NDArray[np.float32]]:
-    """Ground truth of touch, smell and taste over a whole stage, {sense: (T, C)}; smells linger."""
-    ticks = {s.name: np.arange(stage.start, stage.end, 1 / float(s.rate)) for s in (touch.Touch(), smell.Smell())}
-    t = ticks["touch"]
-    felt = _blend(stage, t, lambda p: p.touch(stage, t))
-    slow = ticks["smell"]
-    released = _blend(stage, slow, lambda p: p.smell(stage, slow))
-    tasted = _blend(stage, slow, lambda p: p.taste(stage, slow))
-    values = {"touch": felt, "smell": linger(released, float(smell.Smell.rate)), "taste": tasted}
-    limit = {"smell": 1.0, "taste": 1.0}
-    return {
-        name: (np.clip(v, 0, limit[name]) if name in limit else touch.from_unit(touch.to_unit(v))).astype(np.float32)
-        for name, v in values.items()
-    }
-
-
-assert taste.Taste.rate == smell.Smell.rate
+    """Ground truth of what is felt over a whole stage, {sense: (T, C)}; smells linger."""
+    out = {}
+    for name, sense in felt().items():
+        t = np.arange(stage.start, stage.end, 1 / float(sense.rate))
+        values = _blend(stage, t, partial(sense.perform, stage=stage, t=t))
+        if name == "smell":
+            values = linger(values, float(sense.rate))
+        out[name] = sense.from_unit(sense.to_unit(values))
+    return out
 
 
 def light(stage: Stage, t: float, view: View) -> Tensor:

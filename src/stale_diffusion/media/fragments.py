@@ -27,13 +27,14 @@ from av.packet import Packet
 from stale_diffusion.errors import StaleError
 from stale_diffusion.media import boxes
 from stale_diffusion.media.reading import _pictures, _seconds, _sounds, open_file, origin_of, packets_of, track_title
+from stale_diffusion.senses import FELT
 
 SECONDS = 2.0  # a fragment is at least so long, and begins at a key picture
 MOST_BYTES = 128 * 2**20  # of one fragment: it is held in memory
 KEPT = 4  # fragments that are remembered
 PICTURES = ("h264", "vp9", "vp8", "av1", "hevc")  # what a browser may know and MP4 can hold
 SOUNDS = ("aac", "mp3", "opus", "flac", "ac3", "eac3", "alac")
-OWN = ("touch", "smell", "taste")  # tracks of ours that nobody must hear by accident
+OWN = FELT  # tracks of ours that nobody must hear by accident
 
 
 @dataclass

@@ -25,6 +25,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from stale_diffusion.errors import StaleError
 from stale_diffusion.media.reading import EXACT, MAX_SECONDS, RGB, Sound, open_file, origin_of, packets_of, track_title
+from stale_diffusion.senses import FELT
 
 # mbtree and the default quantiser flatten dither in dark gradients into bands; these keep it, at 10-14 times real time
 # (640x360, one core). Two threads always: the bytes must not depend on the machine.
@@ -32,7 +33,7 @@ X264_PARAMS = "mbtree=0:aq-mode=3:aq-strength=1.3:chroma-qp-offset=-3"
 X264 = {"preset": "veryfast", "crf": "20", "threads": "2", "x264-params": X264_PARAMS}
 # realtime, 190 frames a second where "good" makes 43 (640x360, two threads) at the same quality; 24 is H.264's 20
 VP9 = {"deadline": "realtime", "cpu-used": "7", "crf": "24", "b": "0", "row-mt": "1", "threads": "2"}
-LANES = ("touch", "smell", "taste")  # titles of the tracks that this program adds
+LANES = FELT  # titles of the tracks that this program adds
 LAYOUTS = {1: "mono", 2: "stereo"}
 CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")  # of the old file
 CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".webm": "webm"}

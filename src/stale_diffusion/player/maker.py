@@ -27,7 +27,7 @@ from stale_diffusion.errors import StaleError
 from stale_diffusion.movie import RGB, Movie, Screen, Sound
 from stale_diffusion.player import lanes
 from stale_diffusion.player.library import STILL, jpeg
-from stale_diffusion.senses import SEGMENT_SECONDS, SENSES
+from stale_diffusion.senses import FELT, SEGMENT_SECONDS, SENSES
 
 if TYPE_CHECKING:
     from stale_diffusion.generate import Preview
@@ -184,10 +184,12 @@ def _base64(bits: NDArray[np.int8]) -> str:
 
 
 def _felt(preview: Preview) -> dict[str, list[list[float]]]:
-    """Touch, smell and taste of the segment as it is now, COLUMNS values or fewer a channel."""
+    """What is felt of the segment as it is now, COLUMNS values or fewer a channel."""
     found = {}
-    for name in ("touch", "smell", "taste"):
+    for name in FELT:
         sense = SENSES[name]
+        if any(s.name not in preview.bits for s in sense.streams):  # this model does not know it
+            continue
         values: NDArray[np.float64] = sense.decode({s.name: preview.bits[s.name][None] for s in sense.streams})
         step = max(1, len(values) // COLUMNS)
         channels = [lanes.reduced(v.astype(np.float64), step, highest=True) for v in values.T]

@@ -6,12 +6,17 @@ Shapes: S segments of SEGMENT_SECONDS, L tokens a segment, D bits a token, T sam
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from stale_diffusion.dreamscapes.place import Place
+    from stale_diffusion.scene import Stage
 
 SEGMENT_SECONDS = 4
 """One segment is what the network sees at once; a movie is a whole number of them, cut to length when written."""
@@ -50,13 +55,18 @@ class Stream:
 
 
 class Sense(ABC):
-    """An abstract sense; final subclasses are sight, hearing, touch, smell, taste (and yours)."""
+    """An abstract sense; final subclasses are sight, hearing, touch, smell, taste, balance (and yours: docs/senses.md).
+
+    What is felt (all but sight and hearing) also says its `limits`, and how a place performs it.
+    """
 
     name: str
     unit: str
     rate: Fraction  # samples a second
     channels: tuple[str, ...]
     streams: tuple[Stream, ...]
+    limits: tuple[tuple[float, float, float], ...]  # of each channel: lowest and highest value, a level of the code
+    closes: float = 2.0  # seconds within which generated segments are made to meet
 
     @property
     def fields(self) -> dict[str, list[int]]:
@@ -75,3 +85,25 @@ class Sense(ABC):
     @abstractmethod
     def decode(self, bits: dict[str, Bits]) -> Values:
         """Turn bits, {stream: (S, L, D)}, back into values, (S * samples, ...)."""
+
+    def to_unit(self, values: Values) -> NDArray[np.float64]:
+        """Physical values (T, C) as [0, 1], clipped to the limits."""
+        low, high, _ = np.array(self.limits).T
+        return np.asarray(np.clip((np.asarray(values, np.float64) - low) / (high - low), 0, 1))
+
+    def from_unit(self, unit: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The inverse of `to_unit`."""
+        low, high, _ = np.array(self.limits).T
+        return np.asarray(low + unit * (high - low), np.float32)
+
+    def perform(self, place: Place, stage: Stage, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What a place of Dreamscapes does to this sense at times t, (T, C), in physical units; at rest by default."""
+        return np.zeros((len(t), len(self.channels)))
+
+    def effects(self, values: Values, seconds: float) -> Iterator[tuple[float, str]]:
+        """(time, element) of MPEG-V effects of a track (T, C), in order of time; none by default."""
+        return iter(())
+
+    def lines(self, values: Values, seconds: float) -> list[tuple[float, float, str]]:
+        """(start, seconds, text) of what subtitles say of a track (T, C); nothing by default."""
+        return []

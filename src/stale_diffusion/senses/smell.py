@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stale_diffusion.senses.base import Bits, Sense, Stream, Values
 from stale_diffusion.senses.curves import BlockCode
+
+if TYPE_CHECKING:
+    from stale_diffusion.dreamscapes.place import Place
+    from stale_diffusion.scene import Stage
 
 NOTES = (
     "sea salt", "seaweed", "wet earth", "ozone", "rain on stone", "wood smoke", "resin", "pine", "moss", "leaf litter",
@@ -29,6 +33,7 @@ class Smell(Sense):
     rate = Fraction(2)
     channels = NOTES
     streams = (Stream("smell", 3, 8 * CODE.width, (1, 1, 3), kinds=3),)
+    limits = ((0.0, 1.0, 1 / 31),) * len(NOTES)
 
     @property
     def fields(self) -> dict[str, list[int]]:
@@ -44,3 +49,7 @@ class Smell(Sense):
         """The inverse of `encode`, within one level."""
         blocks = CODE.decode(bits[self.name].reshape(-1, len(self.channels), CODE.width)).swapaxes(1, 2)
         return blocks.reshape(-1, len(self.channels)).astype(np.float32)
+
+    def perform(self, place: Place, stage: Stage, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As the place says; how it lingers is added to what all places release."""
+        return place.smell(stage, t)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stale_diffusion.senses.base import Bits, Sense, Stream, Values
 from stale_diffusion.senses.smell import CODE
+
+if TYPE_CHECKING:
+    from stale_diffusion.dreamscapes.place import Place
+    from stale_diffusion.scene import Stage
 
 TASTES = ("sweet", "sour", "salty", "bitter", "umami")
 
@@ -23,6 +27,7 @@ class Taste(Sense):
     rate = Fraction(2)
     channels = TASTES
     streams = (Stream("taste", 1, len(TASTES) * CODE.width, (1, 1, 1)),)
+    limits = ((0.0, 1.0, 1 / 31),) * len(TASTES)
 
     @property
     def fields(self) -> dict[str, list[int]]:
@@ -38,3 +43,7 @@ class Taste(Sense):
         """The inverse of `encode`, within one level."""
         blocks = CODE.decode(bits[self.name].reshape(-1, len(self.channels), CODE.width)).swapaxes(1, 2)
         return blocks.reshape(-1, len(self.channels)).astype(np.float32)
+
+    def perform(self, place: Place, stage: Stage, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As the place says."""
+        return place.taste(stage, t)

@@ -8,7 +8,7 @@ share a token a segment.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 from stale_diffusion.senses.base import SEGMENT_SECONDS, Bits, Sense, Stream, Values
 from stale_diffusion.senses.curves import BlockCode
 from stale_diffusion.senses.transform import lapped
+
+if TYPE_CHECKING:
+    from stale_diffusion.dreamscapes.place import Place
+    from stale_diffusion.scene import Stage
 
 RATE = 64
 LEVEL = 1 / 24  # of the coded range; steps of felt amplitude under a tenth are not felt
@@ -61,6 +65,7 @@ class Touch(Sense):
         Stream("touch.vibration", 8, 3 * _VIBRATION.width, (8, 1, 1), kinds=8),
         Stream("touch.air", 1, _TEMPERATURE.width + _WIND.width, (1, 1, 1)),
     )
+    limits = ((0, 1, 1 / 63), (0, 1, 1 / 63), (*FREQUENCY, 280 / 63), (*TEMPERATURE, 60 / 63), (*WIND, 20 / 63))
 
     @property
     def fields(self) -> dict[str, list[int]]:
@@ -85,6 +90,18 @@ class Touch(Sense):
         air = np.concatenate([_TEMPERATURE.decode(warmth), _WIND.decode(wind)], 1).swapaxes(1, 2)  # (S, 256, 2)
         air = air.reshape(-1, 2)
         return from_unit(np.concatenate([vibration, air], -1))
+
+    def to_unit(self, values: Values) -> NDArray[np.float64]:
+        """As felt: square roots of amplitudes, the logarithm of the frequency."""
+        return to_unit(values)
+
+    def from_unit(self, unit: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The inverse of `to_unit`."""
+        return from_unit(unit)
+
+    def perform(self, place: Place, stage: Stage, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As the place says."""
+        return place.touch(stage, t)
 
 
 def drive(values: Values, rate: int, phase: float = 0.0) -> tuple[NDArray[np.float32], float]:

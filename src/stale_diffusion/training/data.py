@@ -1,12 +1,15 @@
 """Batches for the denoiser: which streams it sees, which are given, and how stale the rest is.
 
 A batch is one job, so that its tensors are rectangular:
-  dream     scene, touch, smell and taste (what a performed movie is made of)
+  dream     scene and all that is felt (what a performed movie is made of)
   all       these and sight.coarse and hearing
   complete  sight.coarse and hearing without a scene, as a real clip comes; what a clip lacks is stale and not asked for
   paint     all, and the sight.fine tokens of one moment
   scene     the scene alone, which a performed movie begins with
   heard     the scene by a given sound; seen: by a given picture
+
+Streams of which the corpus holds nothing are left out of every job; an additional sense (balance) may be missing from
+some of its examples, where it is stale and not asked for.
 
 The order of examples, their staleness and every flip follow from (seed, step) alone: a run that is resumed at a step
 goes on as if it had never stopped.
@@ -27,9 +30,9 @@ from stale_diffusion.channel import corrupt
 from stale_diffusion.clips.shards import Example
 from stale_diffusion.errors import StaleError
 from stale_diffusion.model.transformer import Tokens
+from stale_diffusion.streams import PERFORMED
 from stale_diffusion.training.rewording import Rewording
 
-PERFORMED = ("scene", "touch.vibration", "touch.air", "smell", "taste")
 SENSED = ("sight.coarse", "hearing")
 JOBS: Mapping[str, tuple[str, ...]] = {
     "dream": PERFORMED,
@@ -41,6 +44,7 @@ JOBS: Mapping[str, tuple[str, ...]] = {
     "seen": ("scene", "sight.coarse"),
 }
 LEADS = {"heard": "hearing", "seen": "sight.coarse"}  # always given
+REQUIRED = ("scene", "touch", "smell", "taste", "sight", "hearing")  # senses that an example of a job must have
 GROUP = 60  # sight.fine tokens of one moment
 _NO_PLOT = 0.1  # share of examples whose plot is hidden: guidance, and movies without a plot
 _ODD = 0.25  # share whose plot or one sense is another movie's: the label y = -1 of eq. 3
@@ -140,7 +144,10 @@ class Sampler:
         self.reworded = reworded
         self._reword = Rewording(corpus.captions) if reworded else None
         self.jobs = {job: share for job, share in mix.items() if share > 0}
-        self.eligible = {job: corpus.having(JOBS[job]) for job in self.jobs}
+        self.reads = {job: [n for n in JOBS[job] if _sense(n) in REQUIRED or n in corpus.shapes] for job in self.jobs}
+        self.eligible = {
+            job: corpus.having(n for n in names if _sense(n) in REQUIRED) for job, names in self.reads.items()
+        }
         if "complete" in self.eligible:
             self.eligible["complete"] = _balanced(self.eligible["complete"], corpus.clips())
         for job, found in self.eligible.items():
@@ -161,18 +168,19 @@ class Sampler:
         chosen = rng.choice(pool, self.batch)
         segment = [int(rng.integers(int(has_past), self.corpus.segments(i))) for i in chosen]
         group = int(rng.integers(6))
-        index = {name: torch.arange(self.corpus.shapes[name][0]) for name in JOBS[job]}
+        names = self.reads[job]
+        index = {name: torch.arange(self.corpus.shapes[name][0]) for name in names}
         if job == "paint":
             index["sight.fine"] = torch.arange(group * GROUP, (group + 1) * GROUP)
-        truth = {name: self._gather(chosen, name, segment, index[name]) for name in JOBS[job]}
+        truth = {name: self._gather(chosen, name, segment, index[name]) for name in names}
         past = {}
         if has_past:
-            kept = {name: index[name] for name in JOBS[job] if name != "sight.fine"}
+            kept = {name: index[name] for name in names if name != "sight.fine"}
             past = {n: self._gather(chosen, n, [s - 1 for s in segment], i) for n, i in kept.items()}
         captions = ["" if rng.random() < _NO_PLOT else self.corpus.captions[i] for i in chosen]
         if self._reword is not None:
             captions = [self._reword(c, rng) if c and rng.random() < self.reworded else c for c in captions]
-        known = {n: torch.tensor([n in self.corpus.packed[i] for i in chosen]) for n in JOBS[job]}
+        known = {n: torch.tensor([n in self.corpus.packed[i] for i in chosen]) for n in names}
         together = self._mismatch(rng, truth, captions)
         counted = torch.tensor([float(self.corpus.labels[i] or 1) for i in chosen])
         label = torch.where(together, counted, -1.0)
@@ -221,6 +229,10 @@ class Sampler:
                 if name.split(".")[0] == what:
                     truth[name][b] = originals[name][other]
         return together
+
+
+def _sense(stream: str) -> str:
+    return stream.split(".")[0]
 
 
 def _balanced(dreams: list[int], clips: list[int]) -> list[int]:
