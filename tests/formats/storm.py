@@ -9,6 +9,7 @@ import numpy as np
 
 from stale_diffusion.movie import Movie, Screen, Track
 from stale_diffusion.recipe import Recipe
+from stale_diffusion.senses.balance import AXES
 from stale_diffusion.senses.smell import NOTES
 from stale_diffusion.senses.taste import TASTES
 
@@ -53,10 +54,13 @@ def make_movie(seconds: float = 6.0) -> Movie:
     smell[:, NOTES.index("wet earth")] = 0.6 / (1 + np.exp(-3 * (u - 3)))
     taste = np.zeros((len(u), len(TASTES)), np.float32)
     taste[:, TASTES.index("salty")] = np.clip(u - 2, 0, 0.7)
+    balance = np.zeros((round(seconds * 16), len(AXES)), np.float32)
+    balance[32:64, AXES.index("heave")], balance[32:64, AXES.index("roll")] = 0.03, -3
     tracks = {
         "touch": Track("touch", Fraction(64), CHANNELS, "1, 1, Hz, degC, m/s", touch, "generated"),
         "smell": Track("smell", Fraction(2), NOTES, "intensity", smell, "generated"),
         "taste": Track("taste", Fraction(2), TASTES, "intensity", taste, "derived"),
+        "balance": Track("balance", Fraction(16), AXES, "m, m, m, deg, deg, deg", balance, "derived"),
     }
     scene = np.where(np.random.default_rng(0).random((2, 25, 32)) > 0.5, 1, -1).astype(np.int8)
     recipe = Recipe("a storm, and then the sea", seed=7, steps=16, created="2026-01-02T03:04:05+00:00")

@@ -149,7 +149,7 @@ def test_the_patch_that_ships_has_every_channel_of_touch_smell_and_taste() -> No
 
 
 def test_a_sense_that_only_the_movie_has(tmp_path: Path) -> None:
-    (tmp_path / "p.toml").write_text("[[effect]]\nsense = 'balance'\nchannel = 'pitch'\nrange = [0, 10]\ndmx = 1")
-    assert load_patch(tmp_path / "p.toml", {"balance": ["pitch", "roll"]})[0].channel == "pitch"
+    (tmp_path / "p.toml").write_text("[[effect]]\nsense = 'magnetism'\nchannel = 'north'\nrange = [0, 10]\ndmx = 1")
+    assert load_patch(tmp_path / "p.toml", {"magnetism": ["north", "down"]})[0].channel == "north"
     with pytest.raises(StaleError, match="patch"):
         load_patch(tmp_path / "p.toml")

@@ -1,6 +1,7 @@
 """Training: batches that follow from (seed, step), checkpoints that survive, and a resumed run that is the same run."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +154,7 @@ def test_a_run_that_is_stopped_and_resumed_is_the_same_run(examples: list[Exampl
 
 
 def test_training_learns(examples: list[Example], tmp_path: Path) -> None:
-    config = tiny(steps=40, batch=8)
+    config = tiny(steps=60, batch=8)
     reports = list(train(config, Corpus(examples), tmp_path, lambda: False))
     assert reports[-1].losses["smell"] < 0.7 * reports[0].losses["smell"]
     model, digest = read_model(tmp_path)
@@ -213,3 +214,31 @@ def test_what_leads_a_scene_is_given(examples: list[Example], job: str, lead: st
         assert set(batch.now) == {"scene", lead}
         assert not batch.now[lead].staleness.any() and torch.equal(batch.now[lead].bits, batch.truth[lead])
         assert batch.now["scene"].staleness.any()
+
+
+def test_a_model_without_balance_begins_a_training_with_it(examples: list[Example], tmp_path: Path) -> None:
+    """The weights that both have are taken over bit by bit; the new stream's are new and learn."""
+    older = [replace(e, bits={n: b for n, b in e.bits.items() if n != "balance"}) for e in examples]
+    list(train(tiny(steps=2), Corpus(older), tmp_path / "old", lambda: False))
+    before, _ = read_model(tmp_path / "old")
+    assert "balance" not in before.shape.streams
+    config = tiny(steps=1, start=str(tmp_path / "old"), rate=0.0)
+    list(train(config, Corpus(examples), tmp_path / "new", lambda: False))
+    after, _ = read_model(tmp_path / "new")
+    new = {n for n in after.state_dict() if "balance" in n}
+    assert {n.split(".")[0] for n in new} == {"read", "write", "place"}
+    for name, value in before.state_dict().items():
+        assert torch.allclose(after.state_dict()[name], value, atol=1e-6), name
+    report = list(train(tiny(steps=2, start=str(tmp_path / "old")), Corpus(examples), tmp_path / "on", lambda: False))
+    assert all("balance" in p.losses for p in report)
+
+
+def test_some_examples_may_lack_an_additional_sense(examples: list[Example]) -> None:
+    mixed = [replace(e, bits={n: b for n, b in e.bits.items() if n != "balance" or i % 2}) for i, e in
+             enumerate(examples)]  # fmt: skip
+    batch = Sampler(Corpus(mixed), {"dream": 1.0}, 32, seed=1)(0)
+    lacking = ~batch.known["balance"]
+    assert 0 < int(lacking.sum()) < 32
+    assert bool((batch.now["balance"].staleness[lacking] == 1).all())
+    older = [replace(e, bits={n: b for n, b in e.bits.items() if n != "balance"}) for e in examples]
+    assert "balance" not in Sampler(Corpus(older), {"dream": 1.0}, 4, seed=1)(0).now

@@ -13,9 +13,11 @@ from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
 from stale_diffusion.formats import ahap, aroma, card, haptic, hjif, lanes, playsem, sem, subtitles, tact, taste, wav
 from stale_diffusion.movie import Movie
+from stale_diffusion.senses import FELT
 from stale_diffusion.show import cues
 
-SENSES = ("smell", "taste", "touch")  # subtitle lanes
+SENSES = ("smell", "taste", "touch", *(name for name in FELT if name not in ("smell", "taste", "touch")))
+"""In order: what has subtitle lanes, and a table."""
 Pieces = Iterable[str | bytes]
 
 
@@ -53,10 +55,10 @@ _ALL = (
     Format("ahap", JSON, ("touch",), ahap.stream),
     Format("haptic", JSON, ("touch",), haptic.stream),
     Format("tact", JSON, ("touch",), tact.stream),
-    Format("sem.xml", "application/xml", ("touch", "smell"), sem.stream),
+    Format("sem.xml", "application/xml", ("touch", "smell", *FELT[3:]), sem.stream),
     Format("playsem.json", JSON, ("touch", "smell"), playsem.stream),
     Format("aroma.json", JSON, ("smell",), aroma.stream),
-    Format("cues.csv", "text/csv", ("touch", "smell", "taste"), cues.stream, beside=False),
+    Format("cues.csv", "text/csv", FELT, cues.stream, beside=False),
     Format("cartridges.toml", "application/toml", ("smell",), lambda movie: [aroma.to_map(movie)], beside=False),
     Format("taste.json", JSON, ("taste",), taste.stream),
     Format("card.png", "image/png", ("taste",), lambda movie: [card.to_png(movie)], beside=False),
