@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stale_diffusion.errors import StaleError
+from stale_diffusion.senses.balance import AXES
 from stale_diffusion.senses.smell import NOTES
 from stale_diffusion.senses.taste import TASTES
 from stale_diffusion.senses.touch import Touch
@@ -143,9 +144,23 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_the_patch_that_ships_has_every_channel_of_touch_smell_and_taste() -> None:
     effects = load_patch(None)
     assert {(e.sense, e.channel) for e in effects} == (
-        {("touch", c) for c in Touch.channels} | {("smell", c) for c in NOTES} | {("taste", c) for c in TASTES}
+        {("touch", c) for c in Touch.channels}
+        | {("smell", c) for c in NOTES}
+        | {("taste", c) for c in TASTES}
+        | {("balance", c) for c in AXES}
     )
     assert all(e.osc and e.dmx and e.latency == 0 for e in effects)
+    assert (
+        len({e.dmx for e in effects}) == len({e.osc for e in effects}) == len({e.name for e in effects}) == len(effects)
+    )
+
+
+def test_balance_is_off_at_rest_and_each_side_of_an_axis_has_its_own_device() -> None:
+    heave = {e.osc: e for e in load_patch(None) if e.channel == "heave"}
+    plus, minus = heave["/stale/balance/heave/plus"], heave["/stale/balance/heave/minus"]
+    values = np.array([0, 0.05, 0.1, -0.05, -0.1])
+    assert plus.levels(values).tolist() == [0, 128, 255, 0, 0]
+    assert minus.levels(values).tolist() == [0, 0, 0, 128, 255]
 
 
 def test_a_sense_that_only_the_movie_has(tmp_path: Path) -> None:

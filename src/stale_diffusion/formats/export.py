@@ -13,11 +13,10 @@ from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
 from stale_diffusion.formats import ahap, aroma, card, haptic, hjif, lanes, playsem, sem, subtitles, tact, taste, wav
 from stale_diffusion.movie import Movie
-from stale_diffusion.senses import FELT
+from stale_diffusion.senses import FELT, felt
 from stale_diffusion.show import cues
 
-SENSES = ("smell", "taste", "touch", *(name for name in FELT if name not in ("smell", "taste", "touch")))
-"""In order: what has subtitle lanes, and a table."""
+SENSES = ("smell", "taste", "touch", *(name for name, sense in felt().items() if sense.speaks))  # subtitle lanes
 Pieces = Iterable[str | bytes]
 
 

@@ -1,4 +1,5 @@
-"""MPEG-V sensory effect metadata (ISO/IEC 23005-3), XML: wind, temperature, vibration, scent, light, water, fog.
+"""MPEG-V sensory effect metadata (ISO/IEC 23005-3), XML: wind, temperature, vibration, scent, light, water, fog,
+and, where there is balance, rigid body motion.
 
 Every effect is a pair, activate true and later false, and a change is a new pair. `duration` is left out, because
 players read it as seconds whatever the time scale; and as one effect of a type ends the last, there is one scent at a
@@ -20,6 +21,7 @@ from stale_diffusion.formats import ambient
 from stale_diffusion.formats.haptic import body
 from stale_diffusion.formats.notes import notes
 from stale_diffusion.movie import Movie
+from stale_diffusion.senses import Sense, felt
 from stale_diffusion.timeline import Track
 
 TIMESCALE = 1000  # ticks a second
@@ -48,6 +50,7 @@ class Effect:
         name: the note of a scent.
         colour: of a light, (3,) in [0, 1].
         location: left or right; everywhere, where nothing is said.
+        element: all of it, as a sense has written it.
     """
 
     seconds: float
@@ -58,9 +61,12 @@ class Effect:
     name: str = ""
     colour: tuple[float, ...] = ()
     location: str = ""
+    element: str = ""
 
     def xml(self) -> str:
         """The element, one line."""
+        if self.element:
+            return self.element
         on = self.intensity is not None
         parts = [f'<Effect xsi:type="sev:{self.kind}Type" activate="{"true" if on else "false"}"']
         if on and self.name:
@@ -84,9 +90,19 @@ def stream(movie: Movie) -> Iterator[str]:
     """The same, a line at a time."""
     colours = ambient.light(movie).mean(axis=1)
     yield HEAD
-    for effect in heapq.merge(*lanes(movie), lights(colours, movie.seconds), key=lambda effect: effect.seconds):
+    for effect in heapq.merge(*lanes(movie), lights(colours, movie.seconds), *_others(movie), key=lambda e: e.seconds):
         yield f"{effect.xml()}\n"
     yield "</SEM>\n"
+
+
+def _others(movie: Movie) -> list[Iterator[Effect]]:
+    """The effects of the senses that write theirs themselves."""
+
+    def written(sense: Sense, track: Track) -> Iterator[Effect]:
+        for time, element in sense.effects(track.values, movie.seconds):
+            yield Effect(time, sense.name, element=element)
+
+    return [written(felt()[name], track) for name, track in movie.tracks.items() if name in felt()]
 
 
 def lanes(movie: Movie) -> list[Iterator[Effect]]:

@@ -1,7 +1,7 @@
 """The contact sheet: a five-sense movie down-sampled to 2D (the paper's figure 1), one PNG, drawn with Pillow alone.
 
 From top to bottom on one time axis: film strip, spectrogram, touch (vibration coloured by its frequency; temperature
-and wind), smell (a band a note present), taste. Everything is drawn at twice the size and reduced once.
+and wind), smell (a band a note present), taste, balance. Everything is drawn at twice the size and reduced once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from stale_diffusion.formats.notes import notes
 from stale_diffusion.movie import Filmed, Movie
-from stale_diffusion.timeline import Track
+from stale_diffusion.timeline import RANGES, Track
 
 Array = NDArray[np.float64]
 
@@ -36,6 +36,7 @@ PAPER, INK, GREY, FAINT, RULE = "#fbfaf7", "#24272b", "#777c82", "#e9e7e1", "#d9
 SOUND_RAMP = ("#fbfaf7", "#d8e0e4", "#9db4c4", "#55788f", "#2b4a63", "#152636")
 PITCH_RAMP = ("#6c3b2a", "#b8663a", "#e0a458", "#e9cf8c")  # 20 Hz to 300 Hz
 WARM, COLD, WIND = "#c4553b", "#4c83a8", "#6d9a8b"
+OTHER = "#7a6a9c"  # an additional sense
 TASTES = {"sweet": "#d58aa5", "sour": "#b9b94a", "salty": "#7f9db0", "bitter": "#6f5648", "umami": "#a8763e"}
 
 
@@ -52,6 +53,9 @@ def contact_sheet(movie: Movie) -> Image.Image:
         sheet.bands("smell", movie.smell, colours, 30)
     if "taste" in movie.tracks:
         sheet.bands("taste", movie.taste, TASTES, 30)
+    for name, track in movie.tracks.items():
+        if name not in ("touch", "smell", "taste"):
+            sheet.lines(name, track)
     sheet.axis()
     sheet.footer(_footer(movie))
     return sheet.done()
@@ -91,7 +95,8 @@ def _duration(seconds: float) -> str:
 
 
 def _senses(movie: Movie) -> str:
-    numbers = ("no sense", "one sense", "two senses", "three senses", "four senses", "five senses")
+    numbers = ("no sense", "one sense", "two senses", "three senses", "four senses", "five senses",
+               "six senses")  # fmt: skip
     own = 0
     if isinstance(movie.screen, Filmed):
         own = bool(movie.screen.probe.video) + bool(movie.screen.probe.audio)
@@ -304,6 +309,29 @@ class _Sheet:
         shown = [float(values.max()), float(values.min())]
         self._unit(self.y, height, *(f"{v:.0f} {unit}" if abs(v) >= 10 else f"{v:.1f} {unit}" for v in shown))
         self.y += height + 8
+
+    def lines(self, name: str, track: Track) -> None:
+        """An additional sense: a lane for each channel that ever leaves rest, on its own scale, zero in the middle."""
+        first = self.y
+        moved = [c for c in range(len(track.channels)) if track.values[:, c].any()]
+        if not moved:
+            self.label(self.y + 9, "at rest")
+            self.box(LEFT, self.y + 9, self.inner, 1, RULE)
+            self.y += 26
+        for c in moved:
+            channel, height = track.channels[c], 26
+            values = _spread(track.values[:, c].astype(np.float64), self.inner)
+            least = 0.1 * RANGES.get(channel, (0.0, 1.0, 0.0))[1]
+            full = max(float(np.abs(values).max()), least)
+            x = (LEFT + np.arange(self.inner)) * SCALE
+            y = (self.y + height * (0.5 - 0.46 * values / full)) * SCALE
+            self.box(LEFT, self.y + height / 2, self.inner, 0.5, RULE)
+            self.draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=OTHER, width=round(1.4 * SCALE))
+            self.label(self.y + height / 2, channel)
+            self._unit(self.y, height, f"{full:.2g} {track.units[c]}", f"-{full:.2g}")
+            self.y += height + 4
+        self.sense(name, first, self.y - 4)
+        self.y += 12
 
     def bands(self, name: str, track: Track, colours: dict[str, str], height: int) -> None:
         """A lane for each channel that is ever present, in order of when it is strongest."""

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from stale_diffusion.formats.haptic import onsets
 from stale_diffusion.movie import Movie
+from stale_diffusion.senses import felt
 from stale_diffusion.timeline import Track
 
 LINE = 42  # characters
@@ -66,10 +67,13 @@ def _phrases() -> dict[str, Any]:
 
 
 def to_lines(movie: Movie, sense: str) -> list[Line]:
-    """The subtitle lane of "smell", "taste" or "touch"; empty where the movie has no such track."""
+    """The subtitle lane of a sense; empty where the movie has no such track."""
     track = movie.tracks.get(sense)
     if track is None or not len(track.values):
         return []
+    its = felt().get(sense)
+    if its is not None and its.speaks:
+        return [Line(*line) for line in its.lines(track.values, movie.seconds)]
     levels, knocks = _touch(track) if sense == "touch" else (_sampled(track), [])
     happenings = sorted([*_changes(levels), *knocks], key=lambda h: h.time)
     return _Teller(sense, levels, movie.seconds).tell(happenings)

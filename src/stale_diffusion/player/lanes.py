@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stale_diffusion.formats import subtitles
+from stale_diffusion.formats import export, subtitles
 from stale_diffusion.formats.notes import notes
 from stale_diffusion.movie import Filmed, Movie
 from stale_diffusion.timeline import RANGES, Track
@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 COLUMNS = 2400  # samples of a channel in one answer at most
 TASTES = {"sweet": "#d58aa5", "sour": "#c9c95a", "salty": "#7f9db0", "bitter": "#8a6a58", "umami": "#b8863e"}
 OTHER = "#9a8fb0"  # an additional sense
-CAPTIONED = ("smell", "taste", "touch")
+CAPTIONED = export.SENSES
 RECIPE = ("plot", "seed", "steps", "picture", "created", "keshas", "cost_dollars", "xz_bits", "model", "source")
 SOUND_RATE = 8000
 HEARD_SECONDS = 10 * 60  # a longer file is heard here and there only

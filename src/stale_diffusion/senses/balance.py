@@ -94,6 +94,10 @@ def _shaken(stage: Stage, t: Array) -> Array:
     return _moved(0.03 * thunder * tremble, 0.012 * thunder * other, still, 2.0 * wind, 2.5 * thunder * other, still)
 
 
+_SAID = {
+    "heave": "the seat lifts, and sinks", "sway": "a shift to the side", "surge": "a push from the front",
+    "roll": "a slow roll, side to side", "pitch": "the seat tips back", "yaw": "the seat turns",
+}  # fmt: skip
 _MOVED: dict[str, Callable[[Stage, Array], Array]] = {
     "shore": _afloat,
     "night train": _riding,
@@ -134,6 +138,20 @@ class Balance(Sense):
         """The shore, the night train and the thunderstorm move the seat; the other places stand on firm ground."""
         moved = _MOVED.get(place.name)
         return super().perform(place, stage, t) if moved is None else moved(stage, t)
+
+    def lines(self, values: Values, seconds: float) -> list[tuple[float, float, str]]:
+        """What begins to move after calm: by its strongest axis, five seconds apart at least."""
+        ends = np.array(self.limits)[:, 1]
+        share = np.abs(np.asarray(values, np.float64)) / ends
+        found, free = [], 0.0
+        for i in range(0, len(values), RATE // 4):
+            now, before = share[i : i + RATE // 2], share[max(0, i - RATE) : i]
+            if i / RATE < free or now.max() < 0.15 or before.max(initial=0) > 0.6 * now.max():
+                continue
+            axis = int(now.max(0).argmax())
+            found.append((i / RATE, min(2.5, seconds - i / RATE), _SAID[AXES[axis]]))
+            free = i / RATE + 5
+        return [line for line in found if line[1] > 0]
 
     def effects(self, values: Values, seconds: float) -> Iterator[tuple[float, str]]:
         """MPEG-V RigidBodyMotion (ISO/IEC 23005-3), told when an axis has moved by a level, 4 times a second at most.

@@ -104,6 +104,11 @@ class Sense(ABC):
         """(time, element) of MPEG-V effects of a track (T, C), in order of time; none by default."""
         return iter(())
 
+    @property
+    def speaks(self) -> bool:
+        """Whether it has subtitles by `lines`."""
+        return type(self).lines is not Sense.lines
+
     def lines(self, values: Values, seconds: float) -> list[tuple[float, float, str]]:
         """(start, seconds, text) of what subtitles say of a track (T, C); nothing by default."""
         return []

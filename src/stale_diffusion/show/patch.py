@@ -19,10 +19,11 @@ Shapes: T samples of a track, K points of a curve.
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from itertools import pairwise
@@ -102,7 +103,8 @@ def load_patch(path: str | Path | None, tracks: Mapping[str, Collection[str]] | 
         StaleError: it is missing, or anything in it is wrong; one error, the first.
     """
     if path is None:
-        return parse_patch(resources.files(__package__).joinpath("default.toml").read_bytes(), "the default patch")
+        shipped = parse_patch(resources.files(__package__).joinpath("default.toml").read_bytes(), "the default patch")
+        return (*shipped, *_further(shipped))
     try:
         with Path(path).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -110,6 +112,25 @@ def load_patch(path: str | Path | None, tracks: Mapping[str, Collection[str]] | 
         why = error.strerror or str(error)
         raise StaleError(f"{path} cannot be read.", why, "check the name and the folder", usage=True) from None
     return parse_patch(data, str(path), tracks)
+
+
+def _further(shipped: tuple[Effect, ...]) -> Iterator[Effect]:
+    """Effects of the senses of which the default patch says nothing, on the DMX channels after its last.
+
+    A channel that goes to either side of rest is two effects, each off at rest, so that off never means tilted.
+    """
+    dmx = itertools.count(1 + max(e.dmx or 0 for e in shipped))
+    told = {e.sense for e in shipped}
+    for sense, (channels, _) in CLOCKS.items():
+        for channel in channels if sense not in told else ():
+            low, high, _ = RANGES[channel]
+            ways = [("", low, high)] if low >= 0 else [(" plus", 0.0, high), (" minus", 0.0, low)]
+            for way, off, full in ways:
+                address = f"/stale/{sense}/{channel}{way.replace(' ', '/')}".replace(" ", "_")
+                at = next(dmx)
+                yield Effect(
+                    f"{channel}{way}", sense, channel, address, at if at <= 512 else None, (off, full), "linear"
+                )
 
 
 def parse_patch(data: bytes, source: str, tracks: Mapping[str, Collection[str]] | None = None) -> tuple[Effect, ...]:

@@ -4,8 +4,8 @@ import { clock } from "./api.js";
 import { colourOf, markOf, pitch, warmth } from "./colours.js";
 import { trackOf } from "./senses.js";
 
-const ROWS = [["sight", 46], ["hearing", 34], ["touch", 46], ["smell", 72], ["taste", 32], ["", 20]];
-const TOTAL = ROWS.reduce((sum, [, height]) => sum + height, 0);
+const OWN = [["sight", 46], ["hearing", 34], ["touch", 46], ["smell", 72], ["taste", 32]];
+const RULER = 20, FURTHER = 32; // heights of the ruler and of each additional sense
 const PRESENT = 0.05; // a note or taste that never rises above this has no band
 const MIN_SPAN = 0.5; // seconds across the whole timeline at the closest
 
@@ -28,6 +28,13 @@ export class Timeline {
   }
 
   change(parts) { Object.assign(this, parts); this.stale = true; }
+
+  get rows() { // a lane more for each additional sense that the movie has
+    const further = (this.lanes?.tracks ?? []).map(t => t.sense).filter(name => !OWN.some(([own]) => own === name));
+    return [...OWN, ...further.map(name => [name, FURTHER]), ["", RULER]];
+  }
+
+  get total() { return this.rows.reduce((sum, [, height]) => sum + height, 0); }
 
   get gutter() { return this.canvas.clientWidth < 620 ? 56 : 84; }
   get span() { return Math.max(1e-6, this.view.end - this.view.start); }
@@ -74,7 +81,7 @@ export class Timeline {
     c.drawImage(this.base, 0, 0);
     c.setTransform(dpr, 0, 0, dpr, 0, 0);
     if (!this.seconds) return;
-    const width = canvas.clientWidth, lanes = canvas.clientHeight * (TOTAL - 20) / TOTAL, x = this.xAt(time);
+    const width = canvas.clientWidth, lanes = canvas.clientHeight * (this.total - RULER) / this.total, x = this.xAt(time);
     c.fillStyle = "rgb(11 12 16 / 0.36)"; // what is to come lies in the dark
     c.fillRect(Math.max(this.gutter, x), 0, width, lanes);
     if (this.grown < this.seconds - 1e-3) this.drawUngrown(c, width, lanes);
@@ -123,9 +130,9 @@ export class Timeline {
     const { base, canvas } = this, c = base.getContext("2d");
     base.width = canvas.width; base.height = canvas.height;
     c.setTransform(dpr, 0, 0, dpr, 0, 0);
-    const width = canvas.clientWidth, scale = canvas.clientHeight / TOTAL, left = this.gutter;
+    const width = canvas.clientWidth, scale = canvas.clientHeight / this.total, left = this.gutter;
     let y = 0;
-    for (const [name, height] of ROWS) {
+    for (const [name, height] of this.rows) {
       const row = { x: left, y: y + 2, w: width - left, h: height * scale - 4 };
       if (name) {
         c.fillStyle = "#ffffff08";
@@ -137,7 +144,8 @@ export class Timeline {
         if (this.seconds) {
           c.save();
           c.beginPath(); c.rect(row.x, row.y, row.w, row.h); c.clip();
-          this[`draw_${name}`](c, row);
+          if (this[`draw_${name}`]) this[`draw_${name}`](c, row);
+          else this.curves(c, row, name);
           c.restore();
         }
       }
@@ -247,6 +255,17 @@ export class Timeline {
     });
     c.strokeStyle = ink(sum / spots.length);
     c.stroke();
+  }
+
+  curves(c, row, sense) { // an additional sense: all its channels over one another, each on its own scale
+    const track = this.track(sense), moved = (track?.channels ?? []).filter(ch => ch.values.some(v => v));
+    if (!moved.length) return this.nothing(c, row, "at rest");
+    moved.forEach((channel, i) => {
+      c.globalAlpha = 0.85;
+      c.lineWidth = 1.2;
+      this.line(c, row, track, channel, 0, () => `hsl(${(260 + i * 47) % 360} 42% 70%)`);
+    });
+    c.globalAlpha = 1;
   }
 
   draw_smell(c, row) { this.bands(c, row, "smell", "nothing in the air"); }
