@@ -28,11 +28,11 @@ def test_export_writes_everything(movie: Movie, tmp_path: Path) -> None:
     [
         (["hjif"], ["movie.hjif"]),
         (["sem", ".AROMA"], ["movie.sem.xml", "movie.aroma.json"]),
-        (["srt"], ["movie.smell.srt", "movie.taste.srt", "movie.touch.srt"]),
+        (["srt"], [f"movie.{s}.srt" for s in ("smell", "taste", "touch", "balance")]),
         (["timeline.json"], ["movie.timeline.json"]),
         (["tact", "playsem"], ["movie.tact", "movie.playsem.json"]),
         (["card"], ["movie.card.png", "movie.card.pdf"]),
-        (["pdf", "vtt"], ["movie.card.pdf", "movie.smell.vtt", "movie.taste.vtt", "movie.touch.vtt"]),
+        (["pdf", "vtt"], ["movie.card.pdf", *(f"movie.{s}.vtt" for s in ("smell", "taste", "touch", "balance"))]),
         (["smell.vtt"], ["movie.smell.vtt"]),
     ],
 )
@@ -59,7 +59,7 @@ def test_what_is_for_the_kitchen_does_not_lie_beside_the_movie(movie: Movie, tmp
 
 
 def test_only_what_there_is(movie: Movie, tmp_path: Path) -> None:
-    del movie.tracks["touch"], movie.tracks["smell"]
+    del movie.tracks["touch"], movie.tracks["smell"], movie.tracks["balance"]
     movie.recipe = None
     assert [path.name for path in export.export(movie, tmp_path)] == [
         f"movie.{ending}"
