@@ -207,6 +207,14 @@ class Generator:
         out.recipe = _with_source(made, movie)
         return out
 
+    def restore(
+        self, movie: Movie, plot: str | None = None, seed: int = 0, *, rates: Mapping[str, float] | None = None
+    ) -> Movie:
+        """The movie with its damage found and undone; see restoring.restore, which also says what was found."""
+        from stale_diffusion.restoring.restore import restore  # it needs this module
+
+        return restore(self, movie, plot, seed, rates=rates)[0]
+
     def _run(
         self, parts: Parts, given: Mapping[str, Bits], wanted: tuple[str, ...], segments: int, plot: str,
         seed: int, steps: int, guidance: float, watch: Callable[[Preview], None] | None, *, fine: bool,
@@ -334,6 +342,12 @@ class Generator:
             return pack(eta)
 
         return denoise
+
+    def denoiser(
+        self, known: dict[str, Tensor], shapes: Mapping[str, tuple[int, int]], plot: str = ""
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        """The network's own odds of one segment, as the sampler wants them: packed bits and staleness in, eta out."""
+        return self._denoiser(known, shapes, {}, plot, 1.0, {})
 
     def seconds_a_step(self, guidance: float = GUIDANCE) -> float:
         """What a step of a performed segment takes here, measured on one that is thrown away; touch is felt twice."""

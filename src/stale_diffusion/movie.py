@@ -40,6 +40,8 @@ class Screen(ABC):
     """Where picture and sound come from; final subclasses are filmed (here), performed and painted."""
 
     kind: Literal["performed", "painted", "filmed"]
+    source: Path | None = None  # a file whose tracks are copied when the movie is written
+    anew: tuple[str, ...] = ("sight", "hearing")  # what is written from `frames` and `sound`, not copied
 
     @property
     @abstractmethod
@@ -65,11 +67,12 @@ class Filmed(Screen):
     """The picture and sound of a media file, decoded only to be looked at: saving copies its packets."""
 
     kind = "filmed"
+    anew = ()
 
     def __init__(self, path: str | Path) -> None:
         from stale_diffusion import media  # av takes a while to import
 
-        self.path = Path(path)
+        self.path = self.source = Path(path)
         self.probe = media.probe(path)
 
     @property

@@ -21,7 +21,7 @@ from stale_diffusion import timeline
 from stale_diffusion.errors import StaleError
 from stale_diffusion.formats import ambient, export, subtitles, wav
 from stale_diffusion.formats.subtitles import Line
-from stale_diffusion.movie import RGB, Filmed, Movie, Sound
+from stale_diffusion.movie import RGB, Movie, Sound
 from stale_diffusion.senses.base import SEGMENT_SECONDS
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def write(
         raise StaleError("This movie has neither picture nor sound.", mend="generate or open one first", usage=True)
     if not 0 < fps <= MAX_FPS:
         raise StaleError(f"{fps} frames a second cannot be shown.", f"more than 0, at most {MAX_FPS}", usage=True)
-    copied = movie.screen.path if isinstance(movie.screen, Filmed) else None
+    copied, anew = movie.screen.source, movie.screen.anew
     if not recipe:
         movie = replace(movie, recipe=None)  # its plot is the title of other formats, too
     elif movie.recipe is not None and copied is None:
@@ -62,18 +62,19 @@ def write(
     lanes = {sense: subtitles.to_lines(movie, sense) for sense in export.SENSES if sense in movie.tracks}
     writer = MovieWriter(
         path,
-        None if copied else size,
+        size if "sight" in anew else None,
         fps,
-        None if copied else SOUND_RATE,
+        SOUND_RATE if "hearing" in anew else None,
         touch_rate=wav.SOUND_RATE if "touch" in movie.tracks else None,
         subtitles=tuple(lanes),
         copy_from=copied,
+        anew=anew,
     )
     with writer:
         seen = _Edges(fps)
-        for segment in _segments(movie, size, fps, lanes, copied is not None):
+        for segment in _segments(movie, size, fps, lanes):
             _feed(writer, segment, seen, lambda share: _tell(progress, share))
-        movie = movie if copied else replace(movie, edges=seen.colours())
+        movie = replace(movie, edges=seen.colours()) if "sight" in anew else movie
         files = export.attachments(movie) if inside else {}
         title = {"title": movie.title} if movie.recipe is not None else {}
         writer.close(files or None, title)
@@ -94,12 +95,13 @@ class _Segment:
 
 
 def _segments(
-    movie: Movie, size: tuple[int, int], fps: Fraction, lanes: Mapping[str, list[Line]], copied: bool
+    movie: Movie, size: tuple[int, int], fps: Fraction, lanes: Mapping[str, list[Line]]
 ) -> Iterator[_Segment]:
     """The movie cut into segments; picture and sound are left out where they are copied."""
     assert movie.screen is not None
-    frames = iter(()) if copied else movie.screen.frames(size, fps)
-    sound = None if copied else Exactly(movie.screen.sound(SOUND_RATE))
+    pictured = "sight" in movie.screen.anew
+    frames = movie.screen.frames(size, fps) if pictured else iter(())
+    sound = Exactly(movie.screen.sound(SOUND_RATE)) if "hearing" in movie.screen.anew else None
     shaker = wav.vibration(movie.touch) if "touch" in movie.tracks else iter(())
     for k in range(math.ceil(movie.seconds / SEGMENT_SECONDS)):
         start = float(k * SEGMENT_SECONDS)
@@ -111,7 +113,7 @@ def _segments(
         ]
         yield _Segment(
             frames,
-            0 if copied else _count(end, fps) - _count(start, fps),
+            _count(end, fps) - _count(start, fps) if pictured else 0,
             (start / movie.seconds, end / movie.seconds),
             sound.take(_count(end, SOUND_RATE) - _count(start, SOUND_RATE)) if sound else None,
             next(shaker, None),

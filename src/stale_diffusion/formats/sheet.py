@@ -40,8 +40,13 @@ OTHER = "#7a6a9c"  # an additional sense
 TASTES = {"sweet": "#d58aa5", "sour": "#b9b94a", "salty": "#7f9db0", "bitter": "#6f5648", "umami": "#a8763e"}
 
 
-def contact_sheet(movie: Movie) -> Image.Image:
-    """The contact sheet of a movie, RGB, WIDTH pixels wide."""
+Mark = tuple[str, str, float, float, float]
+"""Damage: sense, kind, start and end in seconds, share."""
+HURT = "#c4553b"
+
+
+def contact_sheet(movie: Movie, damage: Sequence[Mark] = ()) -> Image.Image:
+    """The contact sheet of a movie, RGB, WIDTH pixels wide; with a lane for each kind of damage."""
     sheet = _Sheet(movie)
     sheet.title(movie.title)
     sheet.film()
@@ -56,18 +61,19 @@ def contact_sheet(movie: Movie) -> Image.Image:
     for name, track in movie.tracks.items():
         if name not in ("touch", "smell", "taste"):
             sheet.lines(name, track)
+    sheet.damage(damage)
     sheet.axis()
     sheet.footer(_footer(movie))
     return sheet.done()
 
 
-def to_png(movie: Movie) -> bytes:
-    """The contact sheet as PNG, with the plot as its title."""
+def to_png(movie: Movie, damage: Sequence[Mark] = ()) -> bytes:
+    """The contact sheet as PNG, with the plot as its title; with lanes of damage, if any."""
     about = PngImagePlugin.PngInfo()
     about.add_itxt("Title", movie.title)
     about.add_itxt("Software", "Stale Diffusion")
     data = io.BytesIO()
-    contact_sheet(movie).save(data, "PNG", pnginfo=about, optimize=True)
+    contact_sheet(movie, damage).save(data, "PNG", pnginfo=about, optimize=True)
     return data.getvalue()
 
 
@@ -361,6 +367,23 @@ class _Sheet:
         self.paste(mixed.round().astype(np.uint8), LEFT, self.y)
         self.box(LEFT, self.y + height - 0.5, self.inner, 0.5, RULE)
         self.y += height + 6
+
+    def damage(self, marks: Sequence[Mark]) -> None:
+        """A lane for each sense and kind of damage: where it is, the taller the more of the sense is hurt."""
+        height, first = 16, self.y
+        kinds = list(dict.fromkeys((sense, kind) for sense, kind, *_ in marks))
+        for sense, kind in kinds:
+            self.box(LEFT, self.y, self.inner, height, FAINT)
+            for start, end, share in (m[2:] for m in marks if m[:2] == (sense, kind)):
+                x = LEFT + start / self.movie.seconds * self.inner
+                width = max(2.0, (end - start) / self.movie.seconds * self.inner)
+                tall = height * max(0.3, share**0.5)
+                self.box(x, self.y + height - tall, min(width, WIDTH - RIGHT - x), tall, HURT)
+            self.label(self.y + height / 2, f"{sense} {kind}" if len(sense + kind) < 15 else kind)
+            self.y += height + 5
+        if kinds:
+            self.sense("damage", first, self.y - 5)
+            self.y += 10
 
     def axis(self) -> None:
         """Time in seconds below everything."""

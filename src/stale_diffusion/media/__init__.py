@@ -1,5 +1,6 @@
 """Media files: probe, read, copy and write pictures, sound, subtitles and attachments. Nothing else imports av."""
 
+from stale_diffusion.media.damaged import LOOK_WIDTH, Marked, minterpolate, read_marks
 from stale_diffusion.media.fragments import FileFragments, check_playable
 from stale_diffusion.media.growing import GrowingMovie, Slots
 from stale_diffusion.media.reading import (
@@ -18,10 +19,12 @@ from stale_diffusion.media.writing import LANES, MovieWriter, check_fits, missin
 
 __all__ = [
     "LANES",
+    "LOOK_WIDTH",
     "RGB",
     "AudioInfo",
     "FileFragments",
     "GrowingMovie",
+    "Marked",
     "MovieWriter",
     "Probe",
     "Slots",
@@ -29,10 +32,12 @@ __all__ = [
     "VideoInfo",
     "check_fits",
     "check_playable",
+    "minterpolate",
     "missing_encoders",
     "packet_hashes",
     "probe",
     "read_attachments",
     "read_frames",
+    "read_marks",
     "read_sound",
 ]

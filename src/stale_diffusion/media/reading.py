@@ -294,8 +294,9 @@ def _ticks(
 
 
 def read_sound(
-    path: str | Path, rate: int, channels: int, start: float = 0.0, seconds: float | None = None, track: int = 0
-) -> Iterator[Sound]:
+    path: str | Path, rate: int, channels: int, start: float = 0.0, seconds: float | None = None, track: int = 0,
+    max_gap: Fraction = MAX_GAP,
+) -> Iterator[Sound]:  # fmt: skip
     """Sound in chunks of float32 (n, channels), -1..1; sample 0 is the moment `start`, gaps are silence.
 
     Args:
@@ -304,6 +305,7 @@ def read_sound(
         start: seconds from the start of the file.
         seconds: how much to read; None: to the end.
         track: index among the sound tracks.
+        max_gap: seconds of missing sound that are closed; longer ones are silence.
     """
     with open_file(path) as container:
         sounds = _sounds(container)
@@ -312,7 +314,7 @@ def read_sound(
         if start > 0:  # early enough for a decoder to be in full swing at the first sample
             container.seek(int((max(Fraction(start) - 1, Fraction(0)) + origin_of(container)) * 1_000_000))
         first, left = round(start * rate), round(seconds * rate) if seconds is not None else MAX_SECONDS * rate
-        for at, chunk in _resampled(_decoded(container, sounds[track]), rate, first):
+        for at, chunk in _resampled(_decoded(container, sounds[track]), rate, first, max_gap):
             keep = chunk[max(0, first - at) : first + left - at if first + left > at else 0]
             if len(keep):
                 yield _mix(keep, channels)
@@ -327,11 +329,13 @@ def _mix(sound_NC: Sound, channels: int) -> Sound:
     return np.repeat(sound_NC.mean(axis=1, keepdims=True), channels, axis=1)
 
 
-def _resampled(decoded: Iterator[tuple[Fraction, Any]], rate: int, first: int) -> Iterator[tuple[int, Sound]]:
+def _resampled(
+    decoded: Iterator[tuple[Fraction, Any]], rate: int, first: int, max_gap: Fraction
+) -> Iterator[tuple[int, Sound]]:
     """Decoded sound as (index of the first sample, (n, 1 or 2)) at a rate; gaps, one at `first` too, are silence."""
     swr, done, clock = None, first, Fraction(0)
     for time, frame in decoded:
-        if swr is not None and time - clock > MAX_GAP:
+        if swr is not None and time - clock > max_gap:
             for out in swr.resample(None):
                 yield done, _samples(out)
                 done += out.samples

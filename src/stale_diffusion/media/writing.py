@@ -70,6 +70,7 @@ class MovieWriter:
         touch_rate: Hz of the vibration track; None: none. touch_channels: 1 or 2.
         subtitles: titles of the subtitle tracks.
         copy_from: a file whose picture and sound are copied packet for packet, in place of `size` and `sound_rate`.
+        anew: "sight", "hearing": of such a file, the first track of that sense is written anew, not copied.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class MovieWriter:
         touch_channels: int = 2,
         subtitles: Sequence[str] = LANES,
         copy_from: str | Path | None = None,
+        anew: Sequence[str] = (),
     ) -> None:
         self.path = Path(path)
         _check_target(self.path, size, copy_from)
@@ -99,11 +101,12 @@ class MovieWriter:
         self._closed = False
         self._tracks = self._create(self._stage)
         try:
-            if self._source is not None:
-                self._copy_streams(self._source)
-            else:
-                self._picture = self._add_picture(size, Fraction(fps)) if size else None
-                self._sound = self._add_sound(sound_rate, sound_channels, "sound") if sound_rate else None
+            if size and (copy_from is None or "sight" in anew):
+                self._picture = self._add_picture(size, Fraction(fps))
+            if self._source is not None:  # the picture comes first, copied or not
+                self._copy_streams(self._source, anew)
+            if sound_rate and (copy_from is None or "hearing" in anew):
+                self._sound = self._add_sound(sound_rate, sound_channels, "sound")
             self._touch: Any = self._add_sound(touch_rate, touch_channels, "touch") if touch_rate else None
             self._lanes = {name: self._add_lane(name) for name in subtitles}
             self._next = next(self._pending, None)
@@ -134,11 +137,13 @@ class MovieWriter:
         frame.pts, frame.time_base = self._frames, 1 / context.framerate
         self._frames += 1
         self._mux(self._picture.encode(frame))
+        self._copy_until(self._frames / context.framerate)
 
     def sound(self, sound: Sound) -> None:
         """Add sound, float32 (n, channels) in -1..1; beyond that it is clipped."""
         self._mux(self._encode(self._sound, sound, self._sound_samples))
         self._sound_samples += len(sound)
+        self._copy_until(Fraction(self._sound_samples, self._sound.codec_context.sample_rate))
 
     def touch(self, vibration: Sound) -> None:
         """Add vibration, float32 (n, channels) in -1..1, at touch_rate."""
@@ -215,9 +220,13 @@ class MovieWriter:
         stream.time_base = Fraction(1, 1000)
         return stream
 
-    def _copy_streams(self, source: InputContainer) -> None:
+    def _copy_streams(self, source: InputContainer, anew: Sequence[str]) -> None:
         """Take over picture, sound, subtitles and tags, less cover images and the lanes that an earlier run added."""
         wanted = [stream for stream in source.streams if _is_own(stream)]
+        for sense, kind in (("sight", "video"), ("hearing", "audio")):
+            old = next((stream for stream in wanted if stream.type == kind), None)
+            if sense in anew and old is not None:
+                wanted.remove(old)
         for stream in wanted:
             codec = _codec(stream)
             if codec in self._tracks.supported_codecs:
@@ -230,10 +239,11 @@ class MovieWriter:
                 self._texts.add(stream.index)
             elif stream.type != "subtitle":  # pictures of text have no place in MP4 and WebM
                 raise _does_not_fit(self.path, source, stream, wanted)
-        if not self._copied:
+        if not self._copied and not anew:
             raise StaleError(f"{source.name} holds neither picture nor sound.", "no track that can be copied")
         self._tracks.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in CONTAINER_TAGS})
-        self._pending = packets_of(source, [stream for stream in source.streams if stream.index in self._copied])
+        copied = [stream for stream in source.streams if stream.index in self._copied]
+        self._pending = packets_of(source, copied) if copied else iter(())
 
     def _copy_until(self, until: Fraction) -> None:
         """Copy packets of the source up to a time, so that tracks stay side by side and memory small."""

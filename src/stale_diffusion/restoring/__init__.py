@@ -1,0 +1,1 @@
+"""Damage found and undone: pictures, sound, and the bits of any sense."""
