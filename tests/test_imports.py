@@ -15,7 +15,7 @@ LAYERS = (
     {"timeline", "recipe", "media", "movie", "formats", "inspecting", "edit", "show"},
     {"dreamscapes", "clips", "screens", "drafts"},
     {"guidance"},
-    {"training", "generate", "inputs", "redo", "candidates", "restoring"},
+    {"training", "generate", "inputs", "redo", "candidates", "restoring", "trust"},
     {"doctoring", "resume", "console"},
     {"player"},
     {"commands"},

@@ -38,6 +38,7 @@ from stale_diffusion.senses import FELT, SEGMENT_SECONDS, SENSES
 from stale_diffusion.senses.base import Bits
 from stale_diffusion.streams import PERFORMED
 from stale_diffusion.timeline import Origin
+from stale_diffusion.trust.sleep_safe import mastered
 from stale_diffusion.version import VERSION
 
 SENSED = ("sight.coarse", "hearing")
@@ -127,6 +128,8 @@ class Generator:
         price: float = DOLLARS_PER_HOUR,
         watch: Callable[[Preview], None] | None = None,
         sampled: dict[str, Bits] | None = None,
+        sleep_safe: bool = True,
+        bedtime: float = 0,
     ) -> Movie:
         """Generate a movie from a plot.
 
@@ -140,6 +143,8 @@ class Generator:
             price: dollars an hour of this machine.
             watch: called with each step.
             sampled: segments that are there already, from a run that was interrupted; filled as segments come.
+            sleep_safe: no flashes, an even loudness, soft onsets (trust.limits).
+            bedtime: minutes at the end in which the picture grows dim and warm and the sound soft.
         """
         wanted = tuple(n for n in (*PERFORMED, *(SENSED if paint else ())) if n in self.streams)
         segments = _segments(seconds)
@@ -153,7 +158,7 @@ class Generator:
         movie = self._movie(bits, seconds, bits["scene"])
         movie.screen = Painted(bits, seconds) if paint else Performed(bits["scene"], seconds)
         movie.recipe = self._recipe(plot, seed, steps, guidance, bits, time.monotonic() - started, price)
-        return movie
+        return mastered(movie, bedtime) if sleep_safe else movie
 
     def complete(
         self,

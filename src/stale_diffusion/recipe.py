@@ -35,7 +35,9 @@ class Recipe:
         segments: number of segments generated.
         xz_bits: size of the generated token bits, compressed by xz.
         cost_dollars, keshas: what it cost, and xz bits per 50 cents of it.
-        sleep_safe: whether it passed the photosensitivity and loudness check; None: not checked.
+        sleep_safe: whether picture and sound were mastered to be slept by; None: nobody asked.
+        limits: name -> the limit they were mastered to.
+        bedtime: minutes at its end in which it grows dim and soft.
         created: ISO 8601.
         source: name of the file that was completed or restored.
         scene: the scene's bits, packed, base64.
@@ -59,6 +61,8 @@ class Recipe:
     cost_dollars: float | None = None
     keshas: float | None = None
     sleep_safe: bool | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    bedtime: float | None = None
     created: str | None = None
     source: str | None = None
     scene: str | None = None
@@ -89,6 +93,8 @@ def from_json(data: bytes | str, source: str = "recipe.json") -> Recipe:
 def _fits(value: Any, hint: Any) -> bool:
     if hint == Mapping[str, Origin]:
         return isinstance(value, dict) and all(v in get_args(Origin) for v in value.values())
+    if hint == Mapping[str, float]:
+        return isinstance(value, dict) and all(type(v) in (int, float) for v in value.values())
     if hint == Sequence[str]:
         return isinstance(value, list) and all(isinstance(v, str) for v in value)
     kinds = get_args(hint) or (hint,)

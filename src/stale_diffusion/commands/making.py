@@ -20,6 +20,7 @@ from stale_diffusion.commands.options import (
     Seed,
     SheetPath,
     Steps,
+    check_bedtime,
     check_copy,
     check_length,
     check_manner,
@@ -60,6 +61,12 @@ def generate(
     until_cake: Annotated[bool, typer.Option("--until-cake", help="Stop a segment once every bit is hard.")] = False,
     sharpen: Annotated[float, typer.Option(help="Weight of the DoG band in the log-odds (eq. 1).")] = 0.0,
     sampler: Annotated[str, typer.Option(help="ancestral, renoised or corrected.")] = "ancestral",
+    sleep_safe: Annotated[
+        bool, typer.Option("--sleep-safe/--no-sleep-safe", help="No flashes, -27 LUFS, soft onsets: see `audit`.")
+    ] = True,
+    bedtime: Annotated[
+        float, typer.Option(help="The last so many minutes grow dim and warm and soft, and fade out.")
+    ] = 0,
     no_recipe: NoRecipe = False,
 ) -> None:
     """Generate a five-sense movie from a plot."""
@@ -68,6 +75,7 @@ def generate(
 
     check_length(seconds, steps)
     check_manner(sampler, sharpen, best_of, by)
+    check_bedtime(bedtime, sleep_safe)
     pixels, rate = parse_size(size), parse_rate(fps)
     check_output(output, seconds * BYTES_A_SECOND * pixels[0] * pixels[1] / (640 * 360))
     started = time.monotonic()
@@ -91,6 +99,7 @@ def generate(
     def make(chosen: int, bits: dict[str, Bits]) -> Movie:
         return generator.generate(
             plot, seconds, chosen, steps, paint=paint, guidance=guidance, price=price, sampled=bits,
+            sleep_safe=sleep_safe, bedtime=bedtime,
             watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
         )  # fmt: skip
 

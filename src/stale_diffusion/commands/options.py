@@ -96,3 +96,12 @@ def check_manner(sampler: str, sharpen: float, best_of: int, by: str) -> None:
         raise StaleError(f"{sharpen} is not a weight.", mend="--sharpen 0.5", usage=True)
     if best_of < 1 or by not in ("score", "dog"):
         raise StaleError(f"The best of {best_of} by {by!r} cannot be kept.", mend="--best-of 4 --by score", usage=True)
+
+
+def check_bedtime(minutes: float, sleep_safe: bool) -> None:
+    """Refuse a bedtime that is none, or without the master that brings it about."""
+    if not 0 <= minutes < math.inf:
+        raise StaleError(f"{minutes:g} minutes of bedtime cannot be made.", mend="--bedtime 30", usage=True)
+    if minutes and not sleep_safe:
+        what = "--bedtime is a part of the sleep-safe master."
+        raise StaleError(what, mend="leave out --no-sleep-safe", usage=True)

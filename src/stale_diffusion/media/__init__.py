@@ -3,6 +3,7 @@
 from stale_diffusion.media.damaged import LOOK_WIDTH, Marked, minterpolate, read_marks
 from stale_diffusion.media.fragments import FileFragments, check_playable
 from stale_diffusion.media.growing import GrowingMovie, Slots
+from stale_diffusion.media.judging import LoudnessMeter, read_small
 from stale_diffusion.media.reading import (
     RGB,
     AudioInfo,
@@ -25,6 +26,7 @@ __all__ = [
     "FileFragments",
     "GrowingMovie",
     "Marked",
+    "LoudnessMeter",
     "MovieWriter",
     "Probe",
     "Slots",
@@ -39,5 +41,6 @@ __all__ = [
     "read_attachments",
     "read_frames",
     "read_marks",
+    "read_small",
     "read_sound",
 ]

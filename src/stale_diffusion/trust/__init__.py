@@ -1,0 +1,1 @@
+"""Trust: what a movie may show, and what it remembers."""
