@@ -107,8 +107,16 @@ def test_bedtime_dims_and_warms_and_ends_dark() -> None:
     assert (np.diff(means[30:].mean(1)) < 0).all()
     assert means[50, 0] > means[50, 1] > means[50, 2]
     assert means[59].max() < 30
-    assert bedtime.loudness(np.array([20.0]))[0] == pytest.approx(1)
-    assert bedtime.loudness(np.array([59.99]))[0] < 1e-3
+    assert bedtime.hush(np.array([20.0]))[0] == pytest.approx(1)
+    assert bedtime.hush(np.array([59.99]))[0] < 1e-3
+
+
+def test_a_movie_with_a_bedtime_is_as_loud_as_a_whole() -> None:
+    sound = (RNG.standard_normal((40 * RATE, 2)) * 0.1).astype(np.float32)
+    out = np.concatenate(list(safe_sound(pieces(sound), RATE, Bedtime(40, 0.2))))
+    assert heard(out)[0] == pytest.approx(LOUDNESS, abs=0.5)
+    levels = [out[at * RATE : (at + 2) * RATE].std() for at in (20, 32, 36, 38)]
+    assert all(a > 1.3 * b for a, b in pairwise(levels))
 
 
 class Blank(Screen):

@@ -129,14 +129,18 @@ class Bedtime:
         left = np.clip((self.seconds - time) / last, 0, 1) if last > 0 else np.ones_like(time)
         return np.asarray(left * left * (3 - 2 * left))
 
-    def loudness(self, time: Array) -> Array:
-        """The factor of the sound at times: 20 dB down in the minutes, and both fades."""
-        out = 10 ** (-self.progress(time)) * self.curtain(time)
+    def hush(self, time: Array) -> Array:
+        """The factor of the sound at times: 20 dB down in the minutes, then to nothing."""
+        return np.asarray(10 ** (-self.progress(time)) * self.curtain(time))
+
+    def fade(self, time: Array) -> Array:
+        """The factor of the sound of any movie at times: it rises at the start and dies away at the end."""
+        out = np.ones_like(time)
         for fade, at in ((self.fades[0], time), (self.fades[1], self.seconds - time)):
             fade = min(fade, self.seconds / 4)
             if fade > 0:
                 out = out * (0.5 - 0.5 * np.cos(math.pi * np.clip(at / fade, 0, 1)))
-        return np.asarray(out)
+        return out
 
 
 _DIM, _WARM = 1.2, np.array([0.0, 0.35, 0.75])  # decades of light; what red, green and blue lose on top
@@ -164,14 +168,15 @@ def bedtime_frames(frames: Iterator[RGB], fps: Fraction, bedtime: Bedtime) -> It
 class _Level:
     """Keeps sound at the target: a slow gain for loudness, a quick one for onsets and peaks."""
 
-    def __init__(self, rate: int, target: float, length: float, repeats: bool) -> None:
-        self.rate, self.target, self.length, self.seconds = rate, target, length, 0.0
+    def __init__(self, rate: int, bedtime: Bedtime) -> None:
+        self.rate, self.bedtime, self.seconds = rate, bedtime, 0.0
+        self.target = target = LOUDNESS - _lost(bedtime)
         self.ceiling = 10 ** ((target + CEILING - OFFSET) / 10)
         self.before, self.after = Weighed(rate), Weighed(rate)
         self.heard = Gated(MEMORY)
         self.gain: float | None = None  # dB
         self.quick = 1.0
-        start = 10 ** ((target - OFFSET) / 10) if repeats else FLOOR
+        start = FLOOR if bedtime.fades[0] else 10 ** ((target - OFFSET) / 10)
         self.second = np.full(HOP, start)  # power of the last hops that were put out
 
     def __call__(self, sound: Sound) -> Sound:
@@ -181,9 +186,14 @@ class _Level:
         slow = 10 ** (_glide(self.gain, gain, len(power), HOP) / 20)
         self.gain = gain
         out = self._peaks(_scaled(sound, slow * self._quick(power * slow**2, ceiling), self.rate // HOP))
+        out = _scaled(out, self._fades(len(power), HOP), self.rate // HOP)
         self.heard.add(self.after.powers(out, TENTH))
         self.seconds += len(sound) / self.rate
         return out
+
+    def _fades(self, count: int, a_second: int) -> Array:
+        """The movie's fades at the next pieces of 1 / a_second seconds, (count,)."""
+        return self.bedtime.fade(self.seconds + (np.arange(count) + 0.5) / a_second)
 
     def _slow(self, power: Array) -> tuple[float, float]:
         """The gain in dB that brings what was heard, and this, to the target; and the power that nothing may exceed.
@@ -201,9 +211,11 @@ class _Level:
         low = max(self.gain - DRIFT, lowest)
         high = max(low, min(up, usual + NEAR))
 
+        fades = self._fades(len(tenths), TENTH) ** 2
+
         def level(gain: float, ceiling: float) -> float:
-            glide = _glide(self.gain, gain, len(tenths), TENTH)
-            return self.heard.loudness(self.heard.blocks(np.minimum(tenths * 10 ** (glide / 10), ceiling)))
+            power = 10 ** (_glide(self.gain, gain, len(tenths), TENTH) / 10)
+            return self.heard.loudness(self.heard.blocks(np.minimum(tenths * power, ceiling) * fades))
 
         if level(low, self.ceiling) > self.target:
             flat = self.ceiling * 10 ** (-CEILING / 10)
@@ -216,7 +228,7 @@ class _Level:
     def _credit(self) -> float:
         """LU above the target that the rest of the movie can make up for."""
         heard = min(self.seconds, MEMORY) + 4
-        return 10 * math.log10(1 + SOFTER * min(max(self.length - heard, 0), MEMORY) / heard)
+        return 10 * math.log10(1 + SOFTER * min(max(self.bedtime.seconds - heard, 0), MEMORY) / heard)
 
     def _quick(self, power: Array, ceiling: float) -> Array:
         """Factors (T,) that keep every hop within ONSET of the second before it, and under the ceiling."""
@@ -254,6 +266,8 @@ def _solved(level: Callable[[float], float], target: float, low: float, high: fl
 
 def _scaled(sound: Sound, factors: Array, n: int) -> Sound:
     """Sound times factors, one for each n samples: straight lines between them that never exceed a piece's own."""
+    if (factors == 1).all():
+        return sound
     nodes = np.minimum(np.append(factors, factors[-1]), np.append(factors[0], factors))
     lines = np.interp((np.arange(len(factors) * n) + 0.5) / n, np.arange(len(nodes)), nodes)
     return np.asarray(sound * lines[:, None], np.float32)
@@ -264,30 +278,34 @@ def safe_sound(chunks: Iterator[Sound], rate: int, bedtime: Bedtime) -> Iterator
 
     Pieces come out as they come in, unless they are no whole tenths of a second: then the rest waits for the next.
     """
-    level, at, n = _Level(rate, LOUDNESS - _lost(bedtime), bedtime.seconds, bedtime.fades[0] == 0), 0, rate // TENTH
+    level, at, n = _Level(rate, bedtime), 0, rate // TENTH
     rest = np.zeros((0, 2), np.float32)
     for chunk in chunks:
         both = np.concatenate([rest, chunk])
         whole = len(both) // n * n
         rest = both[whole:]
         if whole:
-            yield _faded(level(both[:whole]), at, rate, bedtime)
+            yield _hushed(level(both[:whole]), at, rate, bedtime)
             at += whole
     if len(rest):
         filled = np.concatenate([rest, np.zeros((n - len(rest), 2), np.float32)])
-        yield _faded(level(filled)[: len(rest)], at, rate, bedtime)
+        yield _hushed(level(filled)[: len(rest)], at, rate, bedtime)
 
 
-def _faded(sound: Sound, start: int, rate: int, bedtime: Bedtime) -> Sound:
+def _hushed(sound: Sound, start: int, rate: int, bedtime: Bedtime) -> Sound:
+    if not bedtime.minutes:
+        return sound
     coarse = np.arange(start, start + len(sound) + rate // 100, rate // 100)
-    factor = np.interp(start + np.arange(len(sound)), coarse, bedtime.loudness(coarse / rate))
+    factor = np.interp(start + np.arange(len(sound)), coarse, bedtime.hush(coarse / rate))
     return np.asarray(sound * factor[:, None], np.float32)
 
 
 def _lost(bedtime: Bedtime) -> float:
-    """LU that fading takes from an even sound; at most 6 of it are made good."""
+    """LU that bedtime takes from an even sound; at most 6 of it are made good."""
+    if not bedtime.minutes:
+        return 0.0
     heard = Gated()
-    factor = bedtime.loudness((np.arange(max(BLOCK, math.ceil(bedtime.seconds * TENTH))) + 0.5) / TENTH)
+    factor = bedtime.hush((np.arange(max(BLOCK, math.ceil(bedtime.seconds * TENTH))) + 0.5) / TENTH)
     even = 10 ** ((LOUDNESS - OFFSET) / 10)
     heard.add(even * factor**2)
     whole = Gated()
