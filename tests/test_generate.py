@@ -1,5 +1,6 @@
 """The Generator: determinism, given senses, going on, lengths; on a small network with random weights."""
 
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pytest
 import torch
 
 from stale_diffusion import scene
+from stale_diffusion.dreamscapes.perform import lanes
 from stale_diffusion.errors import StaleError
 from stale_diffusion.generate import FELT, PERFORMED, SENSED, Generator, Preview
 from stale_diffusion.inputs import given_senses
 from stale_diffusion.model.transformer import Denoiser, Shape, sizes_of
 from stale_diffusion.movie import Movie
+from stale_diffusion.scene import Stage
+from stale_diffusion.senses import SENSES
 from stale_diffusion.streams import STREAMS
 
 CLIP = Path(__file__).parent / "data/sea_island_05.mp4"
@@ -117,3 +121,39 @@ def test_what_cannot_be_made_is_refused(generator: Generator, seconds: float, st
 )
 def test_any_plot_is_a_plot(generator: Generator, plot: str) -> None:
     assert generator.generate(plot, 1, 1, 1).recipe.plot == plot  # type: ignore[union-attr]
+
+
+def test_balance_is_performed_by_a_model_that_does_not_know_it_and_completed_where_it_alone_is_missing(
+    tmp_path: Path,
+) -> None:
+    """An older model still works: from the scene, exactly; without a scene, one error."""
+    knows = {name: size for name, size in sizes_of(STREAMS).items() if name != "balance"}
+    torch.manual_seed(0)
+    older = Generator(Denoiser(Shape(32, 1, 2, knows)), "older")
+    movie = older.generate("", 4, seed=1, steps=1)
+    assert movie.scene is not None and movie.tracks["balance"].origin == "derived"
+    truth = lanes(Stage(scene.decode(movie.scene)))["balance"]
+    assert np.allclose(movie.tracks["balance"].values, truth, atol=1e-6)
+    path = tmp_path / "m.mkv"
+    movie.save(path, size=(64, 36), fps=Fraction(12))
+    opened = Movie.open(path)
+    balance = opened.tracks.pop("balance")
+    again = older.complete(opened, "", 1, 1)
+    half = np.array(SENSES["balance"].limits)[:, 2] / 2  # what a timeline keeps
+    assert np.all(np.abs(again.tracks["balance"].values - balance.values) <= half)
+    assert all(again.tracks[n] is opened.tracks[n] for n in ("touch", "smell", "taste"))
+    opened.scene = None
+    with pytest.raises(StaleError, match="nothing to be made"):
+        older.complete(opened, "", 1, 1)
+
+
+def test_balance_alone_is_sampled_by_a_model_that_knows_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    newer = Generator(Denoiser(Shape(32, 1, 2, sizes_of(STREAMS))), "newer")
+    path = tmp_path / "m.mkv"
+    newer.generate("", 4, seed=1, steps=1).save(path, size=(64, 36), fps=Fraction(12))
+    opened = Movie.open(path)
+    assert opened.tracks.pop("balance").origin == "generated"
+    again = newer.complete(opened, "", 1, 1)
+    assert again.tracks["balance"].origin == "generated" and again.tracks["balance"].values.shape == (64, 6)
+    assert np.array_equal(again.tracks["touch"].values, opened.tracks["touch"].values)

@@ -188,6 +188,9 @@ class Generator:
         given = {n: b for n, b in known.items() if n in self.streams}
         self._check_missing(movie)
         wanted = tuple(n for n in (*PERFORMED[1:], *SENSED) if n not in given and n in self.streams)
+        if not {n.split(".")[0] for n in wanted} & {*FELT}:  # what is missing is performed; nothing is sampled
+            done = self._movie({}, movie.seconds, movie.scene)
+            return replace(movie, tracks=done.tracks | movie.tracks)
         parts: Parts = {}
         self._run(
             parts,
@@ -392,8 +395,8 @@ class Generator:
         unknown = [n for n in FELT if any(s.name not in self.streams for s in SENSES[n].streams)]
         performed = drafts.performed(scene, unknown) if scene is not None and unknown else {}
         for name, sense in ((n, SENSES[n]) for n in FELT):
-            origin: Origin = "derived" if name in unknown else "generated"
-            if name not in unknown:
+            origin: Origin = "derived" if name in performed else "generated"
+            if all(stream.name in bits for stream in sense.streams):
                 values = join(name, sense.decode({s.name: bits[s.name] for s in sense.streams}))
             elif name in performed:
                 values = performed[name]
