@@ -14,8 +14,8 @@ Shapes: B movies, N tokens, H heads, D head size, W width, F hidden units, P plo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -192,7 +192,12 @@ class Forms(nn.Module):
 
 
 def turn(
-    blocks: Sequence[nn.Module], x_BNW: Tensor, nadh_BNW: Tensor, tissue: Tissue, local_BK: Tensor | None, turns: int
+    blocks: Sequence[Callable[..., Any]],
+    x_BNW: Tensor,
+    nadh_BNW: Tensor,
+    tissue: Tissue,
+    local_BK: Tensor | None,
+    turns: int,
 ) -> Tensor:
     """All blocks once, those between the first and the last `turns` times, the first one's output added each turn.
 

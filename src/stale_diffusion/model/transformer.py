@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from stale_diffusion.channel import COSINE
 from stale_diffusion.hinge import ARMS, Arm
@@ -188,6 +190,7 @@ class Denoiser(nn.Module):
         w = shape.width
         names = {name: name.replace(".", "_") for name in shape.streams}  # module names hold no dots
         self._names = names
+        self.recompute = False  # activation checkpointing: a block's inside is made again in the backward pass
         sizes = shape.streams
         fields, thoughts = shape.fields, shape.self_conditioned
         waves = {"scene": shape.waves}  # the others' numbers are many, and say no time
@@ -217,6 +220,9 @@ class Denoiser(nn.Module):
     def arm(self) -> Arm:
         """The loss that this network was trained by, and the link that reads its margins."""
         return ARMS[self.shape.loss]
+
+    def _recomputes(self) -> bool:
+        return self.recompute and torch.is_grad_enabled()
 
     def _embed(self, name: str, tokens: Tokens) -> Tensor:
         key = self._names[name]
@@ -265,7 +271,8 @@ class Denoiser(nn.Module):
         tissue = self._tissue(now, past, plot_mask_BP)
         x_BNW = F.pad(x_BNW, (0, 0, 0, tissue.mask.shape[-1] - x_BNW.shape[1]))
         local_BK = self.forms(vectors_BPE[:, 0]) if self.forms is not None else None
-        x_BNW = turn([*self.blocks], x_BNW, torch.zeros_like(x_BNW), tissue, local_BK, turns or self.shape.turns)
+        blocks = [partial(checkpoint, b, use_reentrant=False) if self._recomputes() else b for b in self.blocks]
+        x_BNW = turn(blocks, x_BNW, torch.zeros_like(x_BNW), tissue, local_BK, turns or self.shape.turns)
         x_BNW = self.norm(x_BNW)
         out, at = {}, 0
         for name, tokens in now.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
+import time
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,9 +12,13 @@ from stale_diffusion.clips.shards import Example, read_shards
 from stale_diffusion.console import bar, console
 from stale_diffusion.dreamscapes.corpus import write_corpus
 from stale_diffusion.errors import StaleError
+from stale_diffusion.training.checkpoint import write_text
+from stale_diffusion.training.claim import asked_to_pause, claim, enter
 from stale_diffusion.training.config import Config, Data, load_config
 from stale_diffusion.training.data import Corpus
-from stale_diffusion.training.loop import Progress, train
+from stale_diffusion.training.logbook import Logbook, make_sheet
+from stale_diffusion.training.loop import check_train, learn
+from stale_diffusion.training.ranks import Ranks, join, leave
 
 
 def prepare(data: Data, folder: Path, workers: int) -> list[Path]:
@@ -53,30 +57,72 @@ def read(folders: list[Path]) -> Corpus:
     return Corpus(e for e in examples if _may_ship(e))
 
 
-def train_config(path: Path, run: Path, workers: int, stopping: Callable[[], bool]) -> None:
-    """Train from a config file into a run's folder, or go on where the folder stopped.
+def train_config(path: Path, run: Path, workers: int, stopping: Callable[[], bool]) -> bool:
+    """Train from a config file into a run's folder, or go on where the folder stopped; under torchrun, with all ranks.
+
+    Returns:
+        Whether the training is done; if not, it was told to stop or to pause.
 
     Raises:
-        StaleError: the config is wrong, or the folder belongs to another config.
+        StaleError: the config is wrong, the folder belongs to another config, or somebody else trains there.
     """
     config = load_config(path)
-    run.mkdir(parents=True, exist_ok=True)
-    kept = run / "config.toml"
-    if kept.exists() and load_config(kept).model != config.model:
-        raise StaleError(f"{run} holds a network of another shape.", mend="Give another --run.", usage=True)
-    shutil.copyfile(path, kept)
-    corpus = read(prepare(config.data, run / "data", workers))
-    console.print(f"{len(corpus)} clips; {config.train.steps} steps into {run}", markup=False)
-    for progress in train(config, corpus, run, stopping):
-        _report(config, progress)
+    check_train(config.train)
+    ranks = join()
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with claim(run, ranks):
+            corpus = _corpus(config, path, run, workers, ranks)
+            return _train(config, corpus, run, stopping, ranks)
+    except OSError as e:
+        raise StaleError(f"{run} cannot be used.", str(e), "Check the folder and the disk.") from e
+    except RuntimeError as e:
+        if ranks.world == 1 or not re.search(r"[Cc]onnection|peer|Socket|NCCL|gloo", str(e)):
+            raise
+        why = "The others cannot go on without it: " + str(e).splitlines()[0][:200]
+        raise StaleError(
+            "Another rank is gone.", why, "Start the same command again: it goes on from the last save."
+        ) from e
+    finally:
+        leave(ranks)
 
 
-def _report(config: Config, p: Progress) -> None:
-    streams = "  ".join(f"{name} {loss:.4f}" for name, loss in p.losses.items())
-    left = p.seconds / max(1, p.step) * (p.steps - p.step) / 60
-    saved = f"  saved {p.saved}" if p.saved else ""
-    console.print(
-        f"{p.step:>6}/{p.steps}  loss {p.loss:.4f}  y-hat {p.score_accuracy:.2f}  {p.seconds / 60:.1f} min"
-        f"  ~{left:.0f} left  {streams}{saved}",
-        markup=False, soft_wrap=True,
-    )  # fmt: skip
+def _corpus(config: Config, path: Path, run: Path, workers: int, ranks: Ranks) -> Corpus:
+    """The first rank keeps the config and makes what is missing of the data; then all of them read it."""
+    error = None
+    if ranks.first:
+        try:
+            kept = run / "config.toml"
+            if kept.exists() and load_config(kept).model != config.model:
+                raise StaleError(f"{run} holds a network of another shape.", mend="Give another --run.", usage=True)
+            if path.resolve() != kept.resolve():
+                write_text(kept, path.read_text("utf-8"))
+            prepare(config.data, run / "data", workers)
+        except StaleError as e:
+            error = e
+    enter(run, ranks)
+    ranks.agree(error)
+    return read(prepare(config.data, run / "data", workers))
+
+
+def _train(config: Config, corpus: Corpus, run: Path, stopping: Callable[[], bool], ranks: Ranks) -> bool:
+    if ranks.first:
+        by = f" by {ranks.world} ranks" if ranks.world > 1 else ""
+        console.print(f"{len(corpus)} clips; {config.train.steps} steps into {run}{by}", markup=False)
+    book = Logbook(run, board=config.train.tensorboard) if ranks.first else None
+    sheet_at, done = time.monotonic(), 0
+    for progress in learn(config, corpus, run, stopping, ranks):
+        done = progress.step
+        if book is None:
+            continue
+        book.write(progress)
+        wanted = config.train.sheet_minutes
+        late = time.monotonic() - sheet_at >= 60 * wanted or done == config.train.steps
+        if wanted and progress.saved and late and not stopping():
+            book.sheet(done, make_sheet(run, done))
+            sheet_at = time.monotonic()
+    if ranks.first and asked_to_pause(run):
+        (run / "pause").unlink(missing_ok=True)
+        console.print(f"paused; go on with: stale-diffusion resume {run}", markup=False)
+        return False
+    return not done or done == config.train.steps
