@@ -47,11 +47,12 @@ class Train:
     """Args: steps; batch: examples a step; rate: of Muon, AdamW's is a tenth of it; warmup: steps; average: length of
     the weight average as a share of the run; decay: of the rate, "cosine" or "arctangent"; mess_up: share of given bits
     that are wrong, at most; reworded: share of plots that are said in other words; compiled: blocks are compiled first
-    (needs a C++ compiler, and a minute); recompute: activations are made again in the backward pass, to save
-    memory; dtype: "float32", "bfloat16", or "" for the faster one, which a run then keeps; loaders: processes that make batches ahead; save_minutes: 0 for every step; log_steps;
-    sheet_minutes: between contact sheets, 0 for none; tensorboard: also log for it; history: snapshots of the averages
-    that are kept, 0 for none; mix: {job: share} (training.data.JOBS); start: a model file, a run's folder or a hub id
-    to begin with, "shipped" for the one that ships, "" for none."""
+    (needs a C++ compiler, and a minute); recompute: activations are made again in the backward pass, to save memory;
+    dtype: "float32", "bfloat16", or "" for the faster one, which a run then keeps; loaders: processes that make batches
+    ahead; save_minutes: 0 for every step; log_steps; sheet_minutes: between contact sheets, 0 for none; tensorboard:
+    also log for it; history: snapshots of the averages that are kept, 0 for none; mix: {job: share}
+    (training.data.JOBS); start: a model file, a run's folder or a hub id to begin with, "shipped" for the one that
+    ships, "" for none."""
 
     steps: int = 2000
     batch: int = 32
