@@ -57,7 +57,7 @@ def test_open_gives_back_what_was_saved(saved: tuple[Movie, Path]) -> None:
     assert np.array_equal(back.scene, made.scene)
     assert back.recipe is not None
     assert (back.recipe.plot, back.recipe.seed, back.recipe.width, back.recipe.fps) == (made.title, 7, 64, "8")
-    assert back.recipe.senses == {"touch": "generated", "smell": "generated", "taste": "derived"}
+    assert back.recipe.senses == {"touch": "generated", "smell": "generated", "taste": "derived", "balance": "derived"}
 
 
 def test_the_file_has_its_tracks(saved: tuple[Movie, Path]) -> None:
@@ -66,7 +66,7 @@ def test_the_file_has_its_tracks(saved: tuple[Movie, Path]) -> None:
     assert (probe.video.width, probe.video.height, probe.video.fps) == (64, 36, 8)
     assert [track.title for track in probe.audio] == ["sound", "touch"]
     assert [track.rate for track in probe.audio] == [48_000, 8_000]
-    assert len(probe.subtitles) == 3
+    assert len(probe.subtitles) == 4
     assert set(media.read_attachments(saved[1])) == {
         "timeline.json", "recipe.json", "movie.hjif", "movie.ahap", "movie.haptic", "movie.tact", "movie.sem.xml",
         "movie.playsem.json", "movie.aroma.json", "movie.taste.json",

@@ -42,7 +42,7 @@ def test_what_is_read_is_written_again_as_it_was(seed: int, seconds: int) -> Non
 @given(st.integers(0, 2**32), st.data())
 def test_only_what_is_changed_changes(seed: int, data: st.DataObject) -> None:
     rate = data.draw(st.sampled_from([Fraction(64), Fraction(30), Fraction(24000, 1001)]))
-    sense = "touch" if rate == 64 else "balance"
+    sense = "touch" if rate == 64 else "magnetism"
     _, first = written(track(seed, 4, rate, sense), 4)
     values = first.values.copy()
     n = len(values)

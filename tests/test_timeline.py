@@ -103,10 +103,10 @@ def test_what_is_out_of_range_is_clipped_and_can_be_read() -> None:
     assert back.values.tolist() == [[1, 0, 300, 50, 0]] * 4
 
 
-def test_a_sixth_sense_is_kept() -> None:
-    balance = Track("balance", Fraction(8), ("pitch", "roll"), "deg", np.float32([[0, 3], [10, -4]]), "given")
-    back = round_trip(balance)
-    assert np.abs(back.values - balance.values).max() < 0.05
+def test_a_sense_of_its_own_is_kept() -> None:
+    magnetism = Track("magnetism", Fraction(8), ("north", "down"), "deg", np.float32([[0, 3], [10, -4]]), "given")
+    back = round_trip(magnetism)
+    assert np.abs(back.values - magnetism.values).max() < 0.05
 
 
 def valid() -> dict[str, Any]:

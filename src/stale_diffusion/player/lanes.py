@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stale_diffusion.formats import export, subtitles
 from stale_diffusion.formats.notes import notes
 from stale_diffusion.movie import Filmed, Movie
+from stale_diffusion.senses import felt
 from stale_diffusion.timeline import RANGES, Track
 
 Array = NDArray[np.float64]
@@ -103,11 +104,14 @@ def colour(sense: str, channel: str) -> str:
     return TASTES.get(channel, OTHER)
 
 
-def channels() -> dict[str, list[dict[str, str]]]:
-    """Names and colours of smell and taste, in the order of the network's channels."""
+def channels() -> dict[str, list[dict[str, Any]]]:
+    """Name, colour and range of each channel of what is felt, in the order of the network's channels."""
     return {
-        "smell": [{"name": name, "colour": colour("smell", name)} for name in notes()],
-        "taste": [{"name": name, "colour": shade} for name, shade in TASTES.items()],
+        sense.name: [
+            {"name": name, "colour": colour(sense.name, name), "low": low, "high": high}
+            for name, (low, high, _) in zip(sense.channels, sense.limits, strict=True)
+        ]
+        for sense in felt().values()
     }
 
 

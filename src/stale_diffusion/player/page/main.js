@@ -253,17 +253,15 @@ function makingStarted(job) {
   note("");
 }
 
-const CHANNELS = { touch: [["seat_amplitude", 0, 1], ["back_amplitude", 0, 1], ["frequency", 20, 300], ["temperature", -10, 50], ["wind", 0, 20]] };
-const dreamt = { touch: [], smell: [], taste: [] }; // values of each segment, as the network has them so far
+let dreamt = {}; // values of each segment, as the network has them so far
 
 function stepTaken(news, job) {
-  if (news.segment === 0 && news.step === 1) for (const sense in dreamt) dreamt[sense] = [];
-  for (const sense in dreamt) dreamt[sense][news.segment] = news.lanes[sense];
+  if (news.segment === 0 && news.step === 1) dreamt = {};
+  for (const sense in news.lanes) (dreamt[sense] ??= [])[news.segment] = news.lanes[sense];
   const tracks = Object.entries(dreamt).map(([sense, segments]) => {
     const each = news.lanes[sense][0].length, held = news.lanes[sense];
     const channels = held.map((_, c) => {
-      const [name, low, high] = CHANNELS[sense]?.[c] ?? [making.names?.[sense]?.[c]?.name ?? `${sense} ${c + 1}`, 0, 1];
-      const colour = making.names?.[sense]?.[c]?.colour ?? "#9a8fb0";
+      const { name = `${sense} ${c + 1}`, colour = "#9a8fb0", low = 0, high = 1 } = making.names?.[sense]?.[c] ?? {};
       return { name, colour, low, high, values: [...Array(news.segments).keys()].flatMap(s => segments[s]?.[c] ?? Array(each).fill(high > 1 ? held[c].at(-1) : 0)) };
     });
     return { sense, start: 0, rate: each / 4, channels };
