@@ -21,8 +21,19 @@ def test_a_draft_of_a_scene_is_what_its_physics_says_of_the_last_segment() -> No
     truth = lanes(Stage(scene.decode(bits)))["touch"][-SENSES["touch"].samples :]
     assert np.corrcoef(np.sqrt(felt(draft)[:, 1]), np.sqrt(truth[:, 1]))[0, 1] > 0.9
     assert {n: b.shape[0] for n, b in draft.items()} == dict.fromkeys(
-        ("touch.vibration", "touch.air", "smell", "taste"), 1
+        ("touch.vibration", "touch.air", "smell", "taste", "balance"), 1
     )
+
+
+def test_a_late_draft_is_what_the_whole_movie_says() -> None:
+    segments, _ = draw(np.random.default_rng(6), 8, "night train")  # longer than a stage remembers
+    bits = scene.encode(segments)
+    late = felt(drafts.of_scene([b[None] for b in bits]))
+    truth = lanes(Stage(scene.decode(bits)))["touch"][-SENSES["touch"].samples :]
+    coded = felt(SENSES["touch"].encode(truth))
+    assert np.corrcoef(late[:, 0], coded[:, 0])[0, 1] > 0.99
+    grown = [felt(drafts.of_scene([b[None] for b in bits[: n + 1]])) for n in range(8)]
+    assert np.array_equal(grown[-1], late)
 
 
 def test_a_draft_of_a_clip_shakes_with_its_rumble() -> None:

@@ -8,6 +8,8 @@ Shapes: L tokens, D bits of a token.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +22,28 @@ from stale_diffusion.senses.base import Bits
 from stale_diffusion.senses.smell import CODE
 
 
+_LATEST: dict[bytes, Stage] = {}  # by beginning of a movie: a night is not read again for each of its segments
+
+
+def _name(scenes: list[Bits]) -> bytes:
+    """What tells one beginning of a movie from another: how long it is, and the segments that a stage keeps."""
+    return b"%d:" % len(scenes) + b"".join(s.tobytes() for s in scenes[-KEEP:])
+
+
+def _stage(scenes: list[Bits]) -> Stage:
+    """The last of some scene segments, each (1, 25, 32), on the movie's clock: a train has come all the way."""
+    stage = copy.deepcopy(_LATEST.get(_name(scenes[:-1])))
+    if stage is None:
+        stage = Stage()
+        for bits in scenes[:-1]:
+            stage.append(scene.decode(bits)[0], keep=KEEP)
+    stage.append(scene.decode(scenes[-1])[0], keep=KEEP)
+    if len(_LATEST) >= 8:
+        _LATEST.clear()
+    _LATEST[_name(scenes)] = stage
+    return stage
+
+
 def of_scene(scenes: list[Bits]) -> dict[str, Bits]:
     """What the last of some scene segments, each (1, 25, 32), does to what is felt, {stream: (1, L, D)}."""
     return {stream: b for name, v in _last(scenes).items() for stream, b in SENSES[name].encode(v).items()}
@@ -27,9 +51,7 @@ def of_scene(scenes: list[Bits]) -> dict[str, Bits]:
 
 def _last(scenes: list[Bits]) -> dict[str, NDArray[np.float32]]:
     """What is felt in the last of some scene segments, each (1, 25, 32), {sense: (T, C)}."""
-    kept = scenes[-KEEP:]
-    stage = Stage(scene.decode(np.concatenate(kept)), first=len(scenes) - len(kept))
-    return {name: v[-SENSES[name].samples :] for name, v in lanes(stage).items()}
+    return {name: v[-SENSES[name].samples :] for name, v in lanes(_stage(scenes)).items()}
 
 
 def performed(scenes: Bits, senses: list[str]) -> dict[str, NDArray[np.float32]]:

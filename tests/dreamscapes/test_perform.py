@@ -1,5 +1,6 @@
 """Performing: every place at many seeds, turns from one place into another, and the seams between blocks."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from stale_diffusion import scene
 from stale_diffusion.dreamscapes import corpus, perform
 from stale_diffusion.dreamscapes.corpus import draw
+from stale_diffusion.dreamscapes.place import View
 from stale_diffusion.scene import PLACES, Stage
 from stale_diffusion.screens import Performed
 from stale_diffusion.senses.touch import FREQUENCY, TEMPERATURE, WIND
@@ -103,3 +105,32 @@ def test_statics_develop_the_picture() -> None:
         for s, e in ((segments[0], 0.7), (segments[0], 0.3))
     )
     assert perform.frame(bright, 1.0, (64, 36)).mean() > perform.frame(dark, 1.0, (64, 36)).mean() + 10
+
+
+@pytest.mark.parametrize("name", perform.BUILT)
+def test_two_scenes_share_no_noise(name: str) -> None:
+    def heard(variant: int) -> np.ndarray:
+        segments = [replace(s, variant=variant) for s in drawn(name, 3, 1).segments]
+        return perform.sound(Stage(segments), 0, 24_000, 12_000)[:, 0]
+
+    one, other = heard(70), heard(71)
+    assert np.array_equal(one, heard(70))
+    quiet = [np.diff(w) for w in (one, other)]  # the hiss, not the events
+    assert abs(np.corrcoef(*quiet)[0, 1]) < 0.3
+
+
+@pytest.mark.parametrize("size", [(64, 36), (32, 18), (16, 9)])
+def test_the_smallest_meadow_is_finite(size: tuple[int, int]) -> None:
+    assert torch.isfinite(perform.light(drawn("meadow", 3), 1.3, View.whole(*size))).all()
+
+
+def test_film_turns_black_white_and_grey_into_what_the_curve_says() -> None:
+    stage = drawn("shore", 0)
+    still = Stage([replace(stage.segments[0], statics={n: 0.5 for n in stage.segments[0].statics})])
+    linear = torch.tensor([0.0, 0.18, 1.0, 1e4])[:, None, None].expand(4, 400, 3)
+    a, b, c, d, e = perform._FILMIC
+    x = 0.18
+    film = (x * (a * x + b)) / (x * (c * x + d) + e)
+    grey = 255 * (1.055 * film ** (1 / 2.4) - 0.055)
+    shown = perform.develop(linear, still, 0.5).float().mean((1, 2))
+    assert shown[0] < 1 and abs(float(shown[1]) - grey) < 0.2 and shown[3] > 254

@@ -44,7 +44,7 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> Sound:
         street = 0.004 * (0.3 + life) * band(f, 50, 180)
         return np.asarray(air + water + 0.004 * steam * band(f, 2500, 9000, 1) + talk + street + 0.0006)
 
-    both = shaped_noise("bakery", start, n, rate, spectrum)
+    both = shaped_noise(f"bakery {stage.segment(start / rate).variant}", start, n, rate, spectrum)
     return np.asarray(0.8 * both.mean(1, keepdims=True) + 0.6 * both, np.float32)
 
 

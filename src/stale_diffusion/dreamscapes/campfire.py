@@ -95,7 +95,7 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         breeze = (0.004 + 0.22 * wind**2 + 0.14 * gust) * band(f, 120, 380 + 500 * wind, 1) / (1 + f / 700)
         return np.asarray(draught + hiss + breeze + 0.001)
 
-    both = shaped_noise("campfire", start, n, rate, spectrum)
+    both = shaped_noise(f"campfire {stage.segment(start / rate).variant}", start, n, rate, spectrum)
     shared = both.mean(1, keepdims=True)
     return np.asarray(0.8 * shared + 0.6 * both, np.float32)
 

@@ -154,7 +154,7 @@ def _noises(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         hum = 0.0015 * band(f, 48, 90) + 0.0003
         return np.asarray(cavitation + roll + hiss + flame + wet + talk + street + splash + hum)
 
-    both = shaped_noise("kettle", start, n, rate, spectrum)
+    both = shaped_noise(f"kettle {stage.segment(start / rate).variant}", start, n, rate, spectrum)
     return np.asarray(0.8 * both.mean(1, keepdims=True) + 0.6 * both, np.float32)
 
 

@@ -77,7 +77,8 @@ def _sea(stage: Stage, start: int, n: int, rate: int) -> Sound:
         engine = 0.03 * ship * band(f, 38, 95, 1.5) * (1 + 0.4 * np.sin(2 * np.pi * 1.7 * t))
         return np.asarray((1.5 * sea / (1 + (f / 8000) ** 2) + air + wet + engine + 0.0012) * np.sqrt(f[-1] / 24000))
 
-    sides = [shaped_noise(f"lighthouse {ear}", start, n, rate, partial(spectrum, ear=ear), 1) for ear in (0, 1)]
+    name = f"lighthouse {stage.segment(start / rate).variant}"
+    sides = [shaped_noise(f"{name} {ear}", start, n, rate, partial(spectrum, ear=ear), 1) for ear in (0, 1)]
     return np.concatenate(sides, 1)
 
 

@@ -95,6 +95,7 @@ class Picture:
         far = self._plants(self.last)
         rows = far.texels.shape[2]
         top, low = (int(rows * (1 - share * self.growth.height / far.tall)) for share in (1.15, 0.55))
+        low = max(low, top + 1)  # in a picture of few pixels the strip has few rows
         colour, cover = far.texels[0, :, top:low].mean((1, 2)).split([3, 1])  # type: ignore[no-untyped-call]
         return self._dim(colour / cover.clamp(min=0.05), 0)
 

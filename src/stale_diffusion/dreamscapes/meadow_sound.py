@@ -45,8 +45,9 @@ def _grass(stage: Stage, start: int, n: int, rate: int) -> Sound:
         rustle = wet * (0.075 * blow**1.6 + 0.003) * band(f, 1400 + 500 * blow, 5200 + 1800 * blow, 1.0)
         return np.asarray((roar + body + rustle + 0.0008) * np.sqrt(f[-1] / 24000))
 
-    sides = [shaped_noise(f"meadow {ear}", start, n, rate, partial(spectrum, ear=ear), 1) for ear in (0, 1)]
-    shared = shaped_noise("meadow", start, n, rate, partial(spectrum, ear=0), 1)
+    name = f"meadow {stage.segment(start / rate).variant}"
+    sides = [shaped_noise(f"{name} {ear}", start, n, rate, partial(spectrum, ear=ear), 1) for ear in (0, 1)]
+    shared = shaped_noise(name, start, n, rate, partial(spectrum, ear=0), 1)
     return np.asarray(0.8 * np.concatenate(sides, 1) + 0.5 * shared, np.float32)
 
 

@@ -98,6 +98,29 @@ def light(stage: Stage, t: float, view: View) -> Tensor:
 
 
 _FILMIC = (2.51, 0.03, 2.43, 0.59, 0.14)  # Narkowicz 2015, a fit of the ACES reference curve
+_WHITE = 7.25  # light from which on the curve is 1
+_LUMA = np.array([0.2126, 0.7152, 0.0722])
+_STEPS = 32_768  # of the curve's table, even in the root of light: nowhere more than 0.05 levels of 255 wide
+
+
+@lru_cache(maxsize=32)
+def _curve(contrast: float, device: torch.device) -> Tensor:
+    """The tone curve of film, sRGB's transfer and a contrast in [-0.5, 0.5], as a table of levels (_STEPS,), [0, 255]
+    and half a level for rounding."""
+    x = torch.linspace(0, 1, _STEPS, dtype=torch.float64) ** 2 * _WHITE
+    a, b, c, d, e = _FILMIC
+    x = ((x * (a * x + b)) / (x * (c * x + d) + e)).clamp(0, 1)
+    x = torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
+    x = x + 0.6 * contrast * x * (1 - x) * (2 * x - 1)
+    return (x * 255 + 0.5).float().to(device)
+
+
+@lru_cache(maxsize=4)
+def _grain(width: int, height: int, device: torch.device) -> Tensor:
+    """White noise of 0.55 levels for the dither, with room to move it about by up to 508 rows and columns."""
+    tile = 0.55 * texture(20, 512, 0.0, 1.0, str(device))[0, 0, 1:-1, 1:-1]
+    rows, columns = height + 509, width + 509
+    return tile.repeat(rows // 512 + 1, columns // 512 + 1)[:rows, :columns].contiguous()
 
 
 def develop(linear: Tensor, stage: Stage, t: float) -> Tensor:
@@ -105,19 +128,22 @@ def develop(linear: Tensor, stage: Stage, t: float) -> Tensor:
     exposure, warmth, saturation, contrast = (
         stage.static(name, t) - 0.5 for name in ("exposure", "warmth", "saturation", "contrast")
     )
-    gain = torch.tensor([1 + 0.3 * warmth, 1.0, 1 - 0.3 * warmth], device=linear.device) * 2 ** (4 * exposure)
-    x = linear.clamp(min=0) * gain
-    grey = (x @ torch.tensor([0.2126, 0.7152, 0.0722], device=x.device))[..., None]
-    x = torch.lerp(grey, x, 1 + 0.8 * saturation).clamp(min=0)
-    a, b, c, d, e = _FILMIC
-    x = ((x * (a * x + b)) / (x * (c * x + d) + e)).clamp(0, 1)
-    x = torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp(min=1e-6) ** (1 / 2.4) - 0.055)
-    x = x + 0.6 * contrast * x * (1 - x) * (2 * x - 1)
-    h, w = x.shape[:2]
-    grain = texture(20, 512, 0.0, 1.0, str(x.device))[0, 0, 1:-1, 1:-1]  # white noise, moved about from frame to frame
-    shift = int(t * 977) % 509
-    grain = grain.roll((shift, shift * 3), (0, 1)).repeat(h // 512 + 1, w // 512 + 1)[:h, :w, None]
-    return (x * 255 + 0.5 + 0.55 * grain).clamp(0, 255).to(torch.uint8)
+    gain = np.array([1 + 0.3 * warmth, 1.0, 1 - 0.3 * warmth]) * 2 ** (4 * exposure)
+    share = 1 + 0.8 * saturation
+    mixed = (share * np.eye(3) + (1 - share) * _LUMA) * gain * ((_STEPS - 1) ** 2 / _WHITE)  # out = mixed @ light
+    matrix = torch.from_numpy(mixed).to(linear)
+    h, w, _ = linear.shape
+    curve, shift = _curve(float(contrast), linear.device), int(t * 977) % 509
+    grain = _grain(w, h, linear.device)[shift:, shift * 3 % 509 :]
+    out = torch.empty(h, w, 3, dtype=torch.uint8, device=linear.device)
+    step = max(1, 40_000 // w)  # rows that stay in the cache
+    for top in range(0, h, step):
+        planes = linear[top : top + step].permute(2, 0, 1).clamp(min=0).reshape(3, -1)
+        at = (matrix @ planes).clamp_(0, (_STEPS - 1) ** 2).sqrt_().to(torch.int32).clamp_(min=0)
+        levels = torch.index_select(curve, 0, at.view(-1)).view(3, -1, w)
+        levels += grain[top : top + levels.shape[1], :w]
+        out[top : top + step] = levels.clamp_(0, 255).to(torch.uint8).permute(1, 2, 0)
+    return out
 
 
 def frame(stage: Stage, t: float, size: tuple[int, int], device: torch.device | str = "cpu") -> NDArray[np.uint8]:

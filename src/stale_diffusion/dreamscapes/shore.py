@@ -110,7 +110,8 @@ def _surf(stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         )
         return np.asarray((1.75 * sea + air * fall + 0.0015) * np.sqrt(f[-1] / 24000))
 
-    sides = [acoustics.shaped_noise(f"shore {ear}", start, n, rate, partial(spectrum, ear=ear), 1) for ear in (0, 1)]
+    name = f"shore {stage.segment(start / rate).variant}"
+    sides = [acoustics.shaped_noise(f"{name} {ear}", start, n, rate, partial(spectrum, ear=ear), 1) for ear in (0, 1)]
     return np.concatenate(sides, 1)
 
 

@@ -289,7 +289,8 @@ class Thunderstorm(Place):
 
     def sound(self, stage: Stage, start: int, n: int, rate: int) -> NDArray[np.float32]:
         """Rain and wind, drops near by, and thunder that arrives metres / 343 seconds after its flash."""
-        out = acoustics.shaped_noise("storm", start, n, rate, lambda f, s: _weather(stage, f, s))
+        name = f"storm {stage.segment(start / rate).variant}"
+        out = acoustics.shaped_noise(name, start, n, rate, lambda f, s: _weather(stage, f, s))
         first, last = start / rate, (start + n) / rate
         for tick in range(int(np.floor(first * 4)) - 1, int(np.ceil(last * 4))):
             _drops(stage, tick, out, start, rate)
