@@ -21,7 +21,6 @@ from stale_diffusion.senses import SENSES
 from stale_diffusion.senses.base import Bits
 from stale_diffusion.senses.smell import CODE
 
-
 _LATEST: dict[bytes, Stage] = {}  # by beginning of a movie: a night is not read again for each of its segments
 
 
