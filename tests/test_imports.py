@@ -15,7 +15,7 @@ LAYERS = (
     {"timeline", "recipe", "media", "movie", "formats", "inspecting", "edit", "show"},
     {"dreamscapes", "clips", "screens", "drafts"},
     {"guidance"},
-    {"training", "generate", "inputs", "redo", "candidates", "restoring", "trust"},
+    {"training", "generate", "inputs", "redo", "candidates", "restoring", "trust", "looping"},
     {"doctoring", "resume", "console"},
     {"player"},
     {"commands"},

@@ -31,7 +31,8 @@ RGB = NDArray[np.uint8]
 Sound = NDArray[np.float32]
 SCENE_TOKENS = (25, 32)  # tokens and bits of a scene segment
 FORMATS = {"timeline.json": timeline.FORMAT, "recipe.json": recipes.FORMAT}  # what is read back
-MOVIES = (".mkv", ".mp4", ".webm")  # what `Movie.save` writes whole
+MOVIES = (".mkv", ".mp4", ".webm", ".mka")  # what `Movie.save` writes whole
+SOUNDS = (".flac", ".opus", ".ogg", ".m4a", ".wav")  # sound alone, the other senses in files beside it
 PICTURES = (".png", ".webp")  # and what it writes as a still, or as a silent loop
 RESERVED = FELT  # the tracks this program writes; never taken for a movie's own sound
 
@@ -42,6 +43,7 @@ class Screen(ABC):
     kind: Literal["performed", "painted", "filmed"]
     source: Path | None = None  # a file whose tracks are copied when the movie is written
     anew: tuple[str, ...] = ("sight", "hearing")  # what is written from `frames` and `sound`, not copied
+    period: float | None = None  # seconds after which it repeats; a file repeats packets
 
     @property
     @abstractmethod
@@ -185,7 +187,7 @@ class Movie:
 
         Args:
             path: .mkv (one file with attachments; above 30 minutes sidecars), .mp4 or .webm (sidecars beside it), .png
-                (one still) or .webp (a silent loop of at most 8 seconds).
+                (one still), .webp (a silent loop of at most 8 seconds), or a sound (SOUNDS).
             size, fps: of the picture, unless it is copied; a loop has 12 frames a second.
             recipe: false leaves the recipe out of the file.
             progress: called with the share done, [0, 1], a few times a second of work.
@@ -193,10 +195,12 @@ class Movie:
         Returns:
             The files written, the movie first.
         """
-        from stale_diffusion.formats import mkv, still
+        from stale_diffusion.formats import mkv, sounds, still
 
         if Path(path).suffix.lower() in PICTURES:
             return still.write(self, Path(path), size, recipe=recipe, progress=progress)
+        if Path(path).suffix.lower() in SOUNDS:
+            return sounds.write(self, Path(path), recipe=recipe, progress=progress)
         return mkv.write(self, Path(path), size, Fraction(fps), recipe=recipe, progress=progress)
 
     def contact_sheet(self, path: str | Path) -> Path:

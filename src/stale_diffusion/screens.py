@@ -99,3 +99,26 @@ class Painted(Screen):
             if n > 0:
                 resampled = np.interp(np.arange(n) / rate, np.arange(len(mono)) / own, mono.astype(np.float64))
                 yield _fade(np.repeat(resampled[:, None], 2, 1).astype(np.float32), start, total, rate)
+
+
+@final
+class Unseen(Screen):
+    """The sound of a screen alone."""
+
+    anew = ("hearing",)
+
+    def __init__(self, screen: Screen) -> None:
+        self.screen, self.kind, self.period = screen, screen.kind, screen.period
+
+    @property
+    def seconds(self) -> float:
+        """Duration."""
+        return self.screen.seconds
+
+    def frames(self, size: tuple[int, int], fps: Fraction) -> Iterator[NDArray[np.uint8]]:
+        """Nothing."""
+        return iter(())
+
+    def sound(self, rate: int) -> Iterator[NDArray[np.float32]]:
+        """Sound as it is."""
+        return self.screen.sound(rate)

@@ -25,6 +25,8 @@ from stale_diffusion.commands.options import (
     check_length,
     check_manner,
     check_output,
+    check_sound_alone,
+    check_turns,
     parse_rate,
     parse_size,
 )
@@ -67,6 +69,12 @@ def generate(
     bedtime: Annotated[
         float, typer.Option(help="The last so many minutes grow dim and warm and soft, and fade out.")
     ] = 0,
+    loop: Annotated[
+        float | None, typer.Option(help="Make so many seconds and repeat them without a seam, for --seconds.")
+    ] = None,
+    audio_only: Annotated[
+        bool, typer.Option("--audio-only", help="No picture; -o may be .flac, .opus, .m4a, .ogg, .wav, .mka or .mkv.")
+    ] = False,
     no_recipe: NoRecipe = False,
 ) -> None:
     """Generate a five-sense movie from a plot."""
@@ -76,18 +84,23 @@ def generate(
     check_length(seconds, steps)
     check_manner(sampler, sharpen, best_of, by)
     check_bedtime(bedtime, sleep_safe)
+    made = check_turns(seconds, loop, bedtime, output)
+    sound_alone = check_sound_alone(output, audio_only)
     pixels, rate = parse_size(size), parse_rate(fps)
-    check_output(output, seconds * BYTES_A_SECOND * pixels[0] * pixels[1] / (640 * 360))
+    a_second = BYTES_A_SECOND / 4 if sound_alone else BYTES_A_SECOND * pixels[0] * pixels[1] / (640 * 360)
+    check_output(output, seconds * a_second)
     started = time.monotonic()
     from stale_diffusion.candidates import best_of as choose
     from stale_diffusion.generate import load
     from stale_diffusion.guidance import check_keshas
+    from stale_diffusion.looping import looped
+    from stale_diffusion.screens import Unseen
 
     generator = load(model).using(sampler=sampler, sharpen=sharpen, until_cake=CAKE if until_cake else None)
     if budget is not None:
         steps, best_of = _afford(generator, budget, price, seconds, steps, best_of, guidance)
     unfinished = Unfinished(output, {"plot": plot, "steps": steps, "guidance": guidance, "paint": paint,
-                                     "model": generator.digest, "seconds": seconds, "best of": [best_of, by],
+                                     "model": generator.digest, "seconds": made, "best of": [best_of, by],
                                      "manner": str(generator.manner)})  # fmt: skip
     seed, sampled = unfinished.load(seed)
     if seed is None:
@@ -98,7 +111,7 @@ def generate(
 
     def make(chosen: int, bits: dict[str, Bits]) -> Movie:
         return generator.generate(
-            plot, seconds, chosen, steps, paint=paint, guidance=guidance, price=price, sampled=bits,
+            plot, made, chosen, steps, paint=paint, guidance=guidance, price=price, sampled=bits,
             sleep_safe=sleep_safe, bedtime=bedtime,
             watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
         )  # fmt: skip
@@ -115,6 +128,10 @@ def generate(
         assert movie.recipe is not None and movie.recipe.keshas is not None
         check_keshas(movie.recipe.keshas, min_kesha)
         unfinished.save(seed, sampled)  # so that a rendering that is interrupted need not be dreamt again
+        if loop is not None:
+            movie = looped(movie, loop, seconds)
+        if sound_alone and movie.screen is not None:
+            movie.screen = Unseen(movie.screen)
         _save(movie, output, sheet, started, size=pixels, fps=rate, recipe=not no_recipe)
     except KeyboardInterrupt:
         if sampled:

@@ -50,10 +50,10 @@ def check_output(path: Path, needed: float) -> None:
     """Refuse at once what would fail in the end: a wrong name, a folder, too little room for `needed` bytes."""
     if path.is_dir():
         raise StaleError(f"{path} is a folder.", mend=f"-o {path / 'movie.mkv'}", usage=True)
-    from stale_diffusion.movie import MOVIES, PICTURES
+    from stale_diffusion.movie import MOVIES, PICTURES, SOUNDS
 
-    if path.suffix.lower() not in (*MOVIES, *PICTURES):
-        why = f"It ends in none of {', '.join((*MOVIES, *PICTURES))}."
+    if path.suffix.lower() not in (*MOVIES, *PICTURES, *SOUNDS):
+        why = f"It ends in none of {', '.join((*MOVIES, *PICTURES, *SOUNDS))}."
         raise StaleError(f"{path} is not a movie's name.", why, f"-o {path.with_suffix('.mkv')}", usage=True)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,3 +105,29 @@ def check_bedtime(minutes: float, sleep_safe: bool) -> None:
     if minutes and not sleep_safe:
         what = "--bedtime is a part of the sleep-safe master."
         raise StaleError(what, mend="leave out --no-sleep-safe", usage=True)
+
+
+def check_turns(seconds: float, loop: float | None, bedtime: float, path: Path) -> float:
+    """The seconds that are to be made of a movie that may repeat; a loop that does not fit is refused."""
+    if loop is None:
+        return seconds
+    from stale_diffusion.looping import JOIN, check_loop
+
+    check_loop(seconds, loop)
+    if path.suffix.lower() == ".webm":
+        what, why = "A .webm cannot repeat without a click.", "its sound is lossy, and each packet leans on the last"
+        raise StaleError(what, why, f"-o {path.with_suffix('.mkv')}", usage=True)
+    if bedtime:
+        what, why = "A loop has no bedtime.", "what repeats has no end to grow dim towards"
+        raise StaleError(what, why, "leave out --loop or --bedtime", usage=True)
+    return loop + JOIN
+
+
+def check_sound_alone(path: Path, audio_only: bool) -> bool:
+    """Whether there is to be sound alone: asked for, or by the name of the file."""
+    from stale_diffusion.movie import PICTURES, SOUNDS
+
+    if audio_only and path.suffix.lower() in PICTURES:
+        what = f"{path} is the name of a picture."
+        raise StaleError(what, "--audio-only makes none", f"-o {path.with_suffix('.flac')}", usage=True)
+    return audio_only or path.suffix.lower() in (*SOUNDS, ".mka")

@@ -58,8 +58,9 @@ def write(
     elif movie.recipe is not None and copied is None:
         movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
     movie = replace(movie, tracks={name: timeline.settled(track) for name, track in movie.tracks.items()})
-    inside = path.suffix.lower() == ".mkv" and movie.seconds <= SIDECAR_SECONDS
-    lanes = {sense: subtitles.to_lines(movie, sense) for sense in export.SENSES if sense in movie.tracks}
+    inside = path.suffix.lower() in (".mkv", ".mka") and movie.seconds <= SIDECAR_SECONDS
+    once = _once(movie)
+    lanes = {sense: subtitles.to_lines(once, sense) for sense in export.SENSES if sense in movie.tracks}
     writer = MovieWriter(
         path,
         size if "sight" in anew else None,
@@ -69,17 +70,28 @@ def write(
         subtitles=tuple(lanes),
         copy_from=copied,
         anew=anew,
+        repeats=round(movie.seconds / once.seconds),
     )
     with writer:
         seen = _Edges(fps)
-        for segment in _segments(movie, size, fps, lanes):
+        for segment in _segments(once, size, fps, lanes):
             _feed(writer, segment, seen, lambda share: _tell(progress, share))
-        movie = replace(movie, edges=seen.colours()) if "sight" in anew else movie
+        if "sight" in anew:
+            movie = replace(movie, edges=np.tile(seen.colours(), (round(movie.seconds / once.seconds), 1, 1)))
         files = export.attachments(movie) if inside else {}
         title = {"title": movie.title} if movie.recipe is not None else {}
         writer.close(files or None, title)
     sidecars = [] if inside else export.write_sidecars(movie, path)
     return [path, *sidecars]
+
+
+def _once(movie: Movie) -> Movie:
+    """A movie that repeats, once."""
+    if movie.screen is None or movie.screen.period is None:
+        return movie
+    seconds = movie.screen.period
+    tracks = {n: replace(t, values=t.values[: round(seconds * t.rate)]) for n, t in movie.tracks.items()}
+    return replace(movie, seconds=seconds, tracks=tracks)
 
 
 @dataclass(frozen=True)

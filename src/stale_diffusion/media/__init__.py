@@ -16,6 +16,7 @@ from stale_diffusion.media.reading import (
     read_frames,
     read_sound,
 )
+from stale_diffusion.media.sounding import SoundWriter
 from stale_diffusion.media.writing import LANES, MovieWriter, check_fits, missing_encoders
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Probe",
     "Slots",
     "Sound",
+    "SoundWriter",
     "VideoInfo",
     "check_fits",
     "check_playable",

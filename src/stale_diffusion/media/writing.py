@@ -14,7 +14,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av import Codec
+from av import Codec, CodecContext
 from av.audio.frame import AudioFrame
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
@@ -36,12 +36,17 @@ VP9 = {"deadline": "realtime", "cpu-used": "7", "crf": "24", "b": "0", "row-mt":
 LANES = FELT  # titles of the tracks that this program adds
 LAYOUTS = {1: "mono", 2: "stereo"}
 CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")  # of the old file
-CONTAINERS = {".mkv": "matroska", ".mp4": "mp4", ".webm": "webm"}
+CONTAINERS = {".mkv": "matroska", ".mka": "matroska", ".mp4": "mp4", ".webm": "webm"}
 PICTURE = {"matroska": ("libx264", X264), "mp4": ("libx264", X264), "webm": ("libvpx-vp9", VP9)}
 SOUND = {"matroska": "flac", "mp4": "flac", "webm": "libopus"}
 TEXT = {"matroska": "subrip", "mp4": "mov_text", "webm": "webvtt"}
 # what makes a clip fit a container, for a person to run
-CONVERT = {".mkv": "-c:v libx264 -c:a flac", ".mp4": "-c:v libx264 -c:a aac", ".webm": "-c:v libvpx-vp9 -c:a libopus"}
+CONVERT = {
+    ".mkv": "-c:v libx264 -c:a flac",
+    ".mka": "-vn -c:a flac",
+    ".mp4": "-c:v libx264 -c:a aac",
+    ".webm": "-c:v libvpx-vp9 -c:a libopus",
+}
 
 
 def missing_encoders() -> list[str]:
@@ -71,6 +76,7 @@ class MovieWriter:
         subtitles: titles of the subtitle tracks.
         copy_from: a file whose picture and sound are copied packet for packet, in place of `size` and `sound_rate`.
         anew: "sight", "hearing": of such a file, the first track of that sense is written anew, not copied.
+        repeats: what was fed is written so many times, its packets copied; the first time the sound rises from silence.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class MovieWriter:
         subtitles: Sequence[str] = LANES,
         copy_from: str | Path | None = None,
         anew: Sequence[str] = (),
+        repeats: int = 1,
     ) -> None:
         self.path = Path(path)
         _check_target(self.path, size, copy_from)
@@ -98,6 +105,8 @@ class MovieWriter:
         self._picture: Any = None
         self._sound: Any = None
         self._frames = self._sound_samples = self._touch_samples = 0
+        self._repeats = repeats
+        self._opening: list[Packet[Any]] = []
         self._closed = False
         self._tracks = self._create(self._stage)
         try:
@@ -141,6 +150,8 @@ class MovieWriter:
 
     def sound(self, sound: Sound) -> None:
         """Add sound, float32 (n, channels) in -1..1; beyond that it is clipped."""
+        if self._repeats > 1 and not self._sound_samples:
+            self._opening = _risen(self._sound.codec_context, sound)
         self._mux(self._encode(self._sound, sound, self._sound_samples))
         self._sound_samples += len(sound)
         self._copy_until(Fraction(self._sound_samples, self._sound.codec_context.sample_rate))
@@ -300,6 +311,30 @@ class MovieWriter:
             return StaleError(f"{self.path} was not written.", why, "repair or convert the clip first")
         return StaleError(f"{self.path} was not written.", error.strerror or str(error), "check the folder")
 
+    def _repeat(self, tracks: InputContainer, streams: Mapping[int, Any], out: OutputContainer, heard: int) -> None:
+        """Copy the packets of the finished tracks as often as they repeat, later each time."""
+        opening = max(((p.pts or 0) * p.time_base for p in self._opening), default=Fraction(-1))
+        span = self._fed()
+        for turn in range(self._repeats):
+            if turn:
+                tracks.seek(0)
+            for packet in _timed(tracks.demux()) if self._repeats > 1 else tracks.demux():
+                if not packet.size:
+                    continue
+                if not turn and packet.stream.index == heard and (packet.pts or 0) * packet.time_base <= opening:
+                    continue
+                shift = round(span * turn / packet.time_base)
+                packet.pts = packet.pts + shift if packet.pts is not None else None
+                packet.dts = packet.dts + shift if packet.dts is not None else None
+                packet.stream = streams[packet.stream.index]
+                out.mux([packet])
+
+    def _fed(self) -> Fraction:
+        """Seconds that were fed."""
+        if self._sound is not None:
+            return Fraction(self._sound_samples, self._sound.codec_context.sample_rate)
+        return self._frames / Fraction(self._picture.codec_context.framerate) if self._picture else Fraction(0)
+
     def _remux(self, attachments: Mapping[str, tuple[str, bytes]], tags: Mapping[str, str]) -> None:
         """Copy the finished tracks with attachments and tags in front: Matroska takes none after the first packet."""
         with open_file(self._stage) as tracks, self._create(self._part) as out:
@@ -308,10 +343,43 @@ class MovieWriter:
             streams = {s.index: _copy_stream(out, s) for s in tracks.streams}
             for name, (mime, data) in attachments.items():
                 out.add_attachment(name, mime, data)
-            for packet in tracks.demux():
-                if packet.size:
-                    packet.stream = streams[packet.stream.index]
-                    out.mux([packet])
+            heard = self._sound.index if self._opening else -1
+            for packet in self._opening:
+                packet.stream = streams[heard]
+                out.mux([packet])
+            self._repeat(tracks, streams, out, heard)
+
+
+def _risen(context: Any, sound: Sound) -> list[Packet[Any]]:
+    """The first whole packets of a sound, rising from silence, to be put in the place of those of its first time."""
+    encoder: Any = CodecContext.create(context.name, "w")
+    encoder.sample_rate, encoder.layout, encoder.format = context.sample_rate, context.layout, context.format
+    encoder.time_base = Fraction(1, context.sample_rate)
+    encoder.open()
+    whole = len(sound) // encoder.frame_size * encoder.frame_size
+    rise = 0.5 - 0.5 * np.cos(np.pi * np.arange(whole) / max(whole, 1))
+    pcm = np.round(np.clip(sound[:whole] * rise[:, None], -1, 1) * 32767).astype(np.int16).reshape(1, -1)
+    frame = AudioFrame.from_ndarray(pcm, format="s16", layout=LAYOUTS[sound.shape[1]])
+    frame.sample_rate, frame.pts, frame.time_base = context.sample_rate, 0, encoder.time_base
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    for packet in packets:
+        packet.time_base = encoder.time_base
+    return [packet for packet in packets if packet.size]
+
+
+def _timed(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
+    """Packets, each with a decode time: Matroska has none, and the first of a picture track are not guessed."""
+    waiting: dict[int, list[Packet[Any]]] = {}
+    for packet in packets:
+        early = waiting.setdefault(packet.stream.index, [])
+        if packet.size and packet.dts is None:
+            early.append(packet)
+            continue
+        for i, before in enumerate(early):
+            before.dts = (packet.dts or 0) - (len(early) - i) * (before.duration or 1)
+            yield before
+        early.clear()
+        yield packet
 
 
 def _check_target(path: Path, size: tuple[int, int] | None, copy_from: str | Path | None) -> None:
