@@ -76,8 +76,11 @@ def test_a_tone_is_predicted_exactly_and_a_click_is_gone() -> None:
 def test_a_hole_is_filled_with_the_level_of_its_sides() -> None:
     rng = np.random.default_rng(3)
     before, after = (rng.standard_normal((RATE, 2)).astype(np.float32) * level for level in (0.05, 0.2))
-    made = sounds.filled(before, after, RATE, RATE, seed=1)
-    assert made.shape == (RATE, 2)
+    short = sounds.filled(before, after, 480, RATE)
+    assert np.allclose(short[0], before[-1])
+    assert np.allclose(short[-1], after[0])
+    made = sounds.filled(before, after, 2 * RATE, RATE, seed=1)
+    assert made.shape == (2 * RATE, 2)
     parts = made.reshape(4, -1, 2).std((1, 2))
     assert np.all(np.diff(parts) > 0)
     assert 0.03 < parts[0] < 0.12

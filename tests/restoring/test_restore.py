@@ -1,7 +1,6 @@
 """A damaged file in, a mended one out; what is sound keeps its packets."""
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
@@ -9,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner, Result
 
+from stale_diffusion.cli import app
 from stale_diffusion.errors import StaleError
 from stale_diffusion.generate import Generator, load
 from stale_diffusion.media import MovieWriter, packet_hashes, probe, read_frames, read_sound
@@ -112,28 +113,31 @@ def test_rotten_lanes_are_found_by_the_model_and_undone(generator: Generator, tm
         restore(generator, movie, rates={"smell": 0.7})
 
 
-def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stale_diffusion", "restore", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, ["restore", *map(str, words)])
 
 
 def test_the_command_line_shows_damage_and_writes(sound: np.ndarray, tmp_path: Path) -> None:
     frames = [np.zeros_like(f) if 12 <= k < 15 else f for k, f in enumerate(pan(36))]
     path = write(tmp_path / "a.mkv", frames, sound)
     shown = run(path, "--damage", "--json", "--sheet", tmp_path / "a.png")
-    assert shown.returncode == 0, shown.stderr
+    assert shown.exit_code == 0, shown.output
     assert [d["kind"] for d in json.loads(shown.stdout)["damages"]] == ["black"]
     assert (tmp_path / "a.png").stat().st_size > 5000
-    assert not list(tmp_path.glob("*.part"))
     made = run(path, "-o", tmp_path / "b.mkv")
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.output
+    assert "black pictures" in made.stdout
     assert probe(tmp_path / "b.mkv").seconds == pytest.approx(3, abs=0.1)
-    for words, said in (
-        ([path], "-o"),
-        ([path, "-o", path], "never overwritten"),
-        ([tmp_path / "no", "-o", tmp_path / "c.mkv"], "does not exist"),
-    ):
-        wrong = run(*words)
-        assert wrong.returncode == 2
-        assert said in wrong.stderr
-        assert "Traceback" not in wrong.stderr
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_command_line_refuses_what_cannot_end_well(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    path.write_bytes(b"no movie")
+    calls = (([path], "-o"), ([path, "-o", path], "never overwritten"), ([path, "-o", tmp_path / "c.png"], "picture"),
+             ([tmp_path / "no", "-o", tmp_path / "c.mkv"], "does not exist"), ([tmp_path, "--damage"], "folder"),
+             ([path, "--damage"], "not a readable"), ([path, "--damage", "--rate", "touch"], "rate"))  # fmt: skip
+    for words, said in calls:
+        error = run(*words).exception
+        assert isinstance(error, StaleError)
+        assert said in str(error)

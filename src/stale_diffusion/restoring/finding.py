@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 FELT = ("touch", "smell", "taste")
 MADE = ("generated", "derived")  # lanes that the model can judge; what a person wrote may be as unlikely as it likes
-LEAST = 0.004  # share of flipped bits below which a lane is sound: sound lanes are judged at up to .0016
+LEAST, LEAST_BITS = 0.01, 6  # share and number of flipped bits below which a lane is sound: a lane that was joined at
+# its segments' borders, or cut, is no longer quite what its bits said
 CUT_SHORT = 1.0  # seconds that a track may end before the movie does
 
 
@@ -127,7 +128,7 @@ def _rot(movie: Movie, rates: bits.Rates) -> list[Damage]:
         size = sum(s.tokens * s.bits for s in streams)
         for k in range(len(rates[streams[0].name])):
             rate = sum(float(rates[s.name][k]) * s.tokens * s.bits for s in streams) / size
-            if rate > LEAST:
+            if rate > LEAST and rate * size > LEAST_BITS:
                 start = float(k * SEGMENT_SECONDS)
                 found.append(Damage(name, ROT, start, min(start + SEGMENT_SECONDS, movie.seconds), rate))
     return found

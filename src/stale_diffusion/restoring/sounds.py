@@ -1,8 +1,9 @@
 """Missing samples, from those around.
 
 A click or a hole of some milliseconds: the samples that make the error of linear prediction least (Janssen, Veldhuis
-and Vries 1986), exact for what a short memory foretells. A longer hole: noise shaped, band by band and frame by frame,
-until its levels are those between the two sides; the sign of a waveform is not to be had back, what it sounds like is.
+and Vries 1986), exact for what a short memory foretells. Up to a second: the sound of both sides, mirrored and
+cross-faded. A longer hole: noise shaped, band by band and frame by frame, until its levels are those between the two
+sides; the sign of a waveform is not to be had back, what it sounds like is.
 
 Shapes: T samples, C channels, F frames, K bands, B bins.
 """
@@ -19,7 +20,7 @@ from stale_diffusion.restoring.listening import predictor
 Array = NDArray[np.float32]
 ORDER = 64
 AROUND = 2048  # samples on either side that the predictor is fitted on
-EXACT, BOTH = 0.004, 0.025  # seconds up to which samples are predicted, and predicted with shaped noise on top
+EXACT, MIRROR = 0.004, 1.0  # seconds up to which samples are predicted, and up to which both sides are mirrored
 SIDE = 0.3  # seconds on either side that a level is read from
 BANDS = 48
 FADE = 0.005  # seconds
@@ -129,10 +130,21 @@ def _to_levels(carrier: Array, target_FK: NDArray[np.float32], rate: int, size: 
 def filled(before: Array, after: Array, count: int, rate: int, seed: int = 0) -> Array:
     """`count` samples between two sides (T, C), by what is best for a hole of that length: `make bench NAME=restore
     PART=sounds`."""
-    if count / rate > BOTH or not len(before) or not len(after):
+    if count / rate > MIRROR or not len(before) or not len(after):
         return shaped(before, after, count, rate, seed)
+    if count / rate > EXACT:
+        return mirrored(before, after, count)
     sides = before[-AROUND:], after[:AROUND]
     first, gap = len(sides[0]), np.zeros((count, before.shape[1]), np.float32)
-    known = predicted(np.concatenate([sides[0], gap, sides[1]]), [(first, first + count)])[first : first + count]
-    # what is predicted fades towards the middle of a hole, and the noise that nothing foretells is what is missing then
-    return known if count / rate <= EXACT else known + shaped(before, after, count, rate, seed)
+    return predicted(np.concatenate([sides[0], gap, sides[1]]), [(first, first + count)])[first : first + count]
+
+
+def mirrored(before: Array, after: Array, count: int) -> Array:
+    """`count` samples (count, C): both sides played backwards from the hole, and to and fro, cross-faded in power.
+
+    It joins both ends without a step, and is the very sound that is around.
+    """
+    left = np.pad(before[::-1][:count], ((0, max(0, count - len(before))), (0, 0)), mode="symmetric")
+    right = np.pad(after[:count], ((0, max(0, count - len(after))), (0, 0)), mode="symmetric")[::-1]
+    share = np.linspace(0, 1, count, dtype=np.float32)[:, None]
+    return np.asarray(left * np.sqrt(1 - share) + right * np.sqrt(share), np.float32)
