@@ -7,6 +7,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 from stale_diffusion.errors import StaleError
 
@@ -37,3 +38,21 @@ def examine() -> Iterator[tuple[str, str, bool]]:
         yield "model", f"{size:.1f} M parameters, sha256 {digest[:16]}", True
     except StaleError as e:
         yield "model", f"{e.what} {e.mend}", False
+
+
+def examine_run(run: Path) -> Iterator[tuple[str, str, bool]]:
+    """The same of a training's folder: every checkpoint and every snapshot of its averages against its hash."""
+    from stale_diffusion.training import averages, checkpoint
+
+    folders = sorted(p for p in run.glob("step-*") if p.is_dir() and not p.suffix)
+    if not folders:
+        yield run.name, f"{run} holds no checkpoint", False
+    for folder in folders:
+        state, wrong = checkpoint.examine(folder)
+        files = len(state["sha256"]) if state else 0
+        yield folder.name, "; ".join(wrong) or f"{files} files are what was saved", not wrong
+    try:
+        wrong = averages.history(run)
+        yield "history", "; ".join(wrong) or f"{len(averages.hashes_of(run))} snapshots are what was saved", not wrong
+    except StaleError as e:
+        yield "history", f"{e.what} {e.mend}", False

@@ -81,12 +81,16 @@ def _read(path: Path) -> bytes:
         raise StaleError(f"{path} cannot be read.", why, "check the name and the folder", usage=True) from None
 
 
-def doctor() -> None:
-    """Check this installation: versions, number type, codecs, the shipped model."""
-    from stale_diffusion.doctoring import examine
+def doctor(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Trainings whose checkpoints are verified.")] = None,
+) -> None:
+    """Check this installation: versions, number type, codecs, the shipped model; and every hash of some trainings."""
+    from itertools import chain
+
+    from stale_diffusion.doctoring import examine, examine_run
 
     sound = True
-    for name, found, good in examine():
+    for name, found, good in chain(examine(), *(examine_run(run) for run in runs or [])):
         sound &= good
         typer.echo(f"{'ok ' if good else 'BAD'}  {name:<16} {found}")
     if not sound:

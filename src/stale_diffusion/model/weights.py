@@ -18,6 +18,7 @@ from stale_diffusion.errors import StaleError
 from stale_diffusion.model.transformer import Denoiser, Shape
 
 SHIPPED = "weights/default.safetensors"
+SHARED = "model.safetensors"  # in a shared folder
 
 
 def write_model(tensors: dict[str, Tensor], shape: dict[str, Any], path: Path, about: dict[str, str]) -> None:
@@ -41,6 +42,10 @@ def read_model(source: str | Path | None = None) -> tuple[Denoiser, str]:
             raise StaleError("This installation has no model in it.", f"{SHIPPED} is not in the package.", mend)
         return _from_bytes(shipped.read_bytes(), "The shipped model")
     path = Path(source)
+    if not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and path.suffix != ".safetensors":
+        path = _from_hub(str(source))
+    if (path / SHARED).is_file():
+        return _from_bytes((path / SHARED).read_bytes(), str(path))
     if path.is_dir():
         runs = sorted(p for p in path.glob("step-*") if (p / "state.json").is_file() and p.suffix != ".part")
         if not runs:
@@ -51,6 +56,34 @@ def read_model(source: str | Path | None = None) -> tuple[Denoiser, str]:
     if not path.is_file():
         raise StaleError(f"There is no model {path}.", mend="Leave --model out to use the one that ships.", usage=True)
     return _from_bytes(path.read_bytes(), str(path))
+
+
+def _from_hub(name: str) -> Path:
+    """The folder of a model by its hub id, downloaded or from the hub's cache (HF_HUB_OFFLINE=1 asks no network)."""
+    mend = "Name a file or a folder, or leave --model out to use the one that ships."
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as e:
+        why = f"There is no such folder, and to look for {name} on the hub huggingface_hub is needed."
+        raise StaleError(f"There is no model {name}.", why, "pip install 'stale-diffusion[hub]'", usage=True) from e
+    try:
+        return Path(snapshot_download(name, allow_patterns=[SHARED, "config.json", "README.md"]))
+    except Exception as e:  # the hub's client has dozens of errors, and each is the same to us
+        raise StaleError(f"There is no model {name}, here or on the hub.", str(e).splitlines()[0], mend) from e
+
+
+def share(model: Denoiser, folder: Path, about: dict[str, str]) -> None:
+    """Write a model as a folder that others load by its path or, uploaded, by hub id: weights, config and card."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shape = model.shape.to_json()
+    write_model(model.state_dict(), shape, folder / SHARED, about)
+    sha = hashlib.sha256((folder / SHARED).read_bytes()).hexdigest()
+    (folder / "config.json").write_text(json.dumps({"shape": shape, "sha256": sha} | about, indent=1) + "\n")
+    lines = "".join(f"- {key}: {value}\n" for key, value in about.items())
+    licence = about.get("licence", "other").lower()
+    card = f"---\nlibrary_name: stale-diffusion\nlicense: {licence}\n---\n\n# {folder.name}\n\n{lines}\n"
+    use = f'```sh\nstale-diffusion generate "a campfire at night" -o fire.mkv --model {folder.name}\n```\n'
+    (folder / "README.md").write_text(card + use)
 
 
 def _from_bytes(data: bytes, name: str) -> tuple[Denoiser, str]:
