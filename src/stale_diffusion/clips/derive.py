@@ -1,9 +1,9 @@
 """Touch from sound and picture by signal processing, marked "derived" wherever it is shown.
 
 Vibration (a bass shaker under the seat, a second one at the back):
-  seat       level of 20-120 Hz: what a body feels of thunder, surf, engines
-  back       level of 60-250 Hz; what stands out of the background in 60-2500 Hz, so that steady rain rests and a
-             door is felt; and onsets of any pitch (a crackling log is a tap)
+  back       followers of bands, mixed as haptic designers would have it (`felt.amplitude`); the steady part above the
+             bass is taken off, so that rain rests and a door is felt, and so are birds: high and tonal
+  seat       the same, as far as it is bass: thunder, surf, engines
   frequency  the power-weighted mean of log-frequency in 20-300 Hz
 A voice must not shake the seat: where the sound is harmonic (autocorrelation of 80-1000 Hz at a pitch of 75-350 Hz),
 most of its power lies in 60-3400 Hz, and the level of 300-3400 Hz swings at the pace of syllables (3-6 Hz), the seat
@@ -16,19 +16,18 @@ Shapes: n samples, T ticks of the control rate, F frequency bins, H, W picture.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
+
+from stale_diffusion.clips import felt
 
 Array = NDArray[np.float64]
 
 CONTROL_RATE = 64
 WINDOW = 0.064  # seconds: 16 Hz of resolution, the least that separates the bands
-FULL = 10 ** (-9 / 20)  # RMS of a band that drives an actuator fully
 FLOOR = 10 ** (-60 / 20)  # RMS below which nothing is felt
-EXPONENT = 0.6  # sound level to amplitude: felt magnitude and loudness both grow about so (Stevens)
-SEAT, BACK, FREQUENCY = (20.0, 120.0), (60.0, 250.0), (20.0, 300.0)
+STEADY = 0.5  # of the steady part above the bass that is taken off
+SEAT, FREQUENCY = (20.0, 120.0), (20.0, 300.0)
 REST_HZ, REST_CELSIUS, REST_WIND = 60.0, 18.0, 0.5  # where nothing is said or heard
 MOTION_WIND = 3.0  # m/s that a camera adds which crosses a quarter of its picture in a second
 
@@ -43,15 +42,22 @@ def touch_from_sound(sound: NDArray[np.float32], rate: int, control_rate: int = 
         return np.zeros((0, 3), np.float32)
     power_TF, hertz_F = _spectrogram(np.asarray(sound, np.float64), rate, ticks, control_rate)
     voice = _voice(np.asarray(sound, np.float64), rate, power_TF, hertz_F, control_rate)
-    seat = _amplitude(_band(power_TF, hertz_F, *SEAT)) * (1 - voice)
-    back = _amplitude(_band(power_TF, hertz_F, *BACK)) * (1 - 0.7 * voice)
-    tap = np.maximum(0.7 * _foreground(power_TF, hertz_F), 0.7 * onsets(power_TF, hertz_F)) * (1 - voice)
+    heard_at = np.flatnonzero(np.abs(sound) > felt.FLOOR)
+    seconds = (heard_at[-1] - heard_at[0]) / rate if len(heard_at) else 0.0
+    lasting = np.clip((seconds - 1) / 2, 0, 1)  # one beep is a signal; what goes on is speech, or a bird
+    voice *= lasting
+    strong = felt.amplitude(sound, rate, ticks, control_rate)
+    total = power_TF.sum(1)
+    bass = np.clip(2 * np.sqrt(_band(power_TF, hertz_F, *SEAT) ** 2 / (total + 1e-12)), 0, 1)
+    seat = strong * bass * (1 - voice)
+    steady = STEADY * _background((1 - bass) * strong)
+    back = np.maximum(strong - steady, 0) * (1 - lasting * _birdlike(power_TF, hertz_F)) * (1 - voice)
     low = (hertz_F >= FREQUENCY[0]) & (hertz_F <= FREQUENCY[1])
     weight = power_TF[:, low]
-    total = weight.sum(1)
-    pitch = np.log(REST_HZ) + np.where(total > FLOOR**2, weight @ np.log(hertz_F[low] / REST_HZ) / (total + 1e-20), 0)
+    heard = weight.sum(1)
+    pitch = np.log(REST_HZ) + np.where(heard > FLOOR**2, weight @ np.log(hertz_F[low] / REST_HZ) / (heard + 1e-20), 0)
     frequency = np.clip(np.exp(_smooth(pitch, 8)), *FREQUENCY)
-    return np.stack([seat, np.maximum(back, tap), frequency], -1).astype(np.float32)
+    return np.stack([seat, back, frequency], -1).astype(np.float32)
 
 
 def _spectrogram(sound: Array, rate: int, ticks: int, control_rate: int) -> tuple[Array, Array]:
@@ -74,34 +80,27 @@ def _band(power_TF: Array, hertz_F: Array, low: float, high: float) -> Array:
     return np.asarray(np.sqrt(power_TF[:, inside].sum(1)))
 
 
-def _amplitude(rms: Array) -> Array:
-    """Level of a band to amplitude in [0, 1]."""
-    low, high = FLOOR**EXPONENT, FULL**EXPONENT
-    return np.asarray(np.clip((rms**EXPONENT - low) / (high - low), 0, 1))
-
-
-def _foreground(power_TF: Array, hertz_F: Array) -> Array:
-    """Amplitude above the background, (T,): the background is the lowest fifth of the three seconds around."""
-    level = _amplitude(_band(power_TF, hertz_F, 60, 2500))
+def _background(level: Array) -> Array:
+    """The lowest fifth of the three seconds around, (T,); little where a sound is shorter than that."""
     reach = 3 * CONTROL_RATE // 2
-    around = np.lib.stride_tricks.sliding_window_view(
-        np.pad(level, reach, mode="reflect" if len(level) > reach else "edge"), 2 * reach + 1
-    )
-    return np.maximum(level - np.quantile(around, 0.2, axis=1), 0)
+    if len(level) <= 2 * reach:
+        return np.zeros_like(level)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(level, reach, mode="reflect"), 2 * reach + 1)
+    return np.asarray(np.quantile(around, 0.2, axis=1))
 
 
-def onsets(power_TF: Array, hertz_F: Array) -> Array:
-    """Strength of sudden rises of log-power over the octaves, (T,) in [0, 1], each dying away in 50 ms."""
-    edges = 60.0 * 2.0 ** np.arange(8)  # octaves, 60 Hz to 7680 Hz
-    bands = [_band(power_TF, hertz_F, a, b) for a, b in pairwise(edges) if a < hertz_F[-1]]
-    level = np.log10(np.maximum(np.stack(bands, -1), 10 ** (-50 / 20)))  # quieter than -50 dB is no onset
-    rise = np.maximum(level[3:] - level[:-3], 0).mean(1)
-    rise = np.concatenate([np.zeros(min(3, len(level))), rise])[: len(level)]
-    usual = _smooth(rise, CONTROL_RATE) + 0.15  # rain is one long onset: only what stands out of the second around it
-    strength = np.clip((rise - usual) / 0.6, 0, 1)
-    for k in range(1, len(strength)):
-        strength[k] = max(strength[k], strength[k - 1] * 0.72)
-    return np.asarray(strength)
+def _birdlike(power_TF: Array, hertz_F: Array) -> Array:
+    """How much each tick is a whistle above 2.5 kHz, (T,) in [0, 1]: little below, and a few lines above."""
+    high = power_TF[:, hertz_F >= 2500]
+    above = high.sum(1) + 1e-12
+    line = np.sort(high, axis=1)[:, -4:].sum(1) / above  # a Hann window spreads a line over about four bins
+    whistle = np.clip((above / (power_TF.sum(1) + 1e-12) - 0.8) / 0.15, 0, 1) * np.clip((line - 0.4) / 0.3, 0, 1)
+    return _highest(whistle, 4)
+
+
+def _highest(values: Array, reach: int) -> Array:
+    """The highest value within `reach` ticks on either side, (T,)."""
+    return np.lib.stride_tricks.sliding_window_view(np.pad(values, reach), 2 * reach + 1).max(1)
 
 
 def _voice(sound: Array, rate: int, power_TF: Array, hertz_F: Array, control_rate: int) -> Array:
@@ -113,7 +112,8 @@ def _voice(sound: Array, rate: int, power_TF: Array, hertz_F: Array, control_rat
     swing = np.sqrt(_smooth((_smooth(speech, 6) - _smooth(speech, 22)) ** 2, second))  # about 3 to 6 Hz
     syllabic = np.clip((swing / (slow + 1e-6) - 0.12) / 0.2, 0, 1)
     harmonic = _smooth(np.clip((_harmonicity(power_TF, hertz_F) - 0.35) / 0.3, 0, 1), control_rate // 2)
-    louder = np.clip(_smooth(speech / (_band(power_TF, hertz_F, 20, 80) + 1e-6), control_rate) - 0.5, 0, 1)
+    deep = _smooth(_band(power_TF, hertz_F, 20, 80), control_rate)
+    louder = np.clip(slow / (deep + 1e-6) - 0.5, 0, 1)
     likeness = _smooth(harmonic * syllabic * louder * np.clip(share * 1.3, 0, 1), control_rate // 4)
     return np.asarray(np.clip(1.7 * likeness, 0, 1))
 

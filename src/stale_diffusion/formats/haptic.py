@@ -16,8 +16,9 @@ from stale_diffusion.movie import Movie
 from stale_diffusion.timeline import MAX_SECONDS, Track, chunked_keyframes
 
 HERTZ = (20.0, 300.0)  # frequency 0 and 1, on a logarithmic scale
-ONSET_RISE = 0.12  # rise of the amplitude that is felt as a beginning
-ONSET_SECONDS = 0.05  # ... within this time
+ONSET_RISE = 0.08  # rise of the amplitude that is felt as a beginning: where haptic designers set an emphasis
+ONSET_SHARE = 0.15  # ... and at least so much of the amplitude itself (`make bench NAME=touch`)
+ONSET_SECONDS = 1 / 64  # ... within this time
 
 
 def body(track: Track) -> NDArray[np.float64]:
@@ -38,14 +39,15 @@ def onsets(
 ) -> list[tuple[int, float]]:
     """Beginnings felt in an amplitude (T,): [(sample of the peak, rise)], in order of time.
 
-    An onset is a rise by `least` within `within` seconds; the next one counts twice as long later.
+    An onset is a rise by `least`, and by ONSET_SHARE of what it rises to, within `within` seconds; the next one counts
+    twice as long later.
     """
     reach = max(1, round(within * rate))
     before = np.concatenate([amplitude[:1].repeat(reach), amplitude])[: len(amplitude)]  # a movie may begin midway
     rise = amplitude - before
     found: list[tuple[int, float]] = []
     free = 0
-    for i in np.flatnonzero(rise >= least).tolist():
+    for i in np.flatnonzero(rise >= np.maximum(least, ONSET_SHARE * amplitude)).tolist():
         if i >= free:
             peak = i + int(rise[i : i + reach + 1].argmax())
             found.append((peak, float(rise[peak])))
