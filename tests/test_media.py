@@ -405,3 +405,23 @@ def test_a_float_track_may_hold_anything(tmp_path: Path) -> None:
         out.mux(stream.encode(None))
     heard = np.concatenate(list(media.read_sound(path, 24000, 1)))
     assert heard[:5, 0].tolist() == [0, 1, -1, 1, 0.5]
+
+
+@pytest.mark.parametrize("times", [[0, 40, 80, 72_000_000, 72_000_040], [0, 40, 7_200_000, 14_400_000, 21_600_000]])
+def test_leaping_time_stamps_do_not_become_hours(tmp_path: Path, times: list[int]) -> None:
+    path = write_raw(tmp_path / "leap.mkv", times)
+    assert len(list(media.read_frames(path, Fraction(12)))) < 20
+    sound = tmp_path / "leap.mka.mkv"
+    with av.open(str(sound), "w") as out:
+        stream = out.add_stream("flac", rate=8000, layout="mono")
+        for time in times:
+            frame = av.AudioFrame.from_ndarray(np.full((1, 320), 1000, np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts, frame.time_base = 8000, time * 8, Fraction(1, 8000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    assert sum(map(len, media.read_sound(sound, 8000, 1))) < 16000
+
+
+def test_a_still_frame_of_a_minute_is_held(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "slide.mkv", [0, 50_000, 50_040])
+    assert len(list(media.read_frames(path, Fraction(1)))) == pytest.approx(50, abs=1)

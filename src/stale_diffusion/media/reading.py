@@ -32,6 +32,8 @@ FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,flac,wav"  # none of these 
 MAX_PIXELS = 8192 * 4320
 MAX_SECONDS = 24 * 3600
 MAX_ATTACHMENT_BYTES = 64 * 2**20
+MAX_LEAP = 60  # seconds that time stamps may leap ahead; more where the file is large enough to be so long
+LEAN = 250  # bytes a second: a leap is believed up to the size of the file over this
 MAX_GAP = Fraction(1, 20)  # seconds of missing sound above which silence is put in
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT  # without these every colour comes back 1 darker
 
@@ -139,9 +141,18 @@ def packets_of(container: InputContainer, streams: Sequence[Stream]) -> Iterator
         return
 
 
-def _decoded(container: InputContainer, stream: Any) -> Iterator[tuple[Fraction, Any]]:
-    """Decode a track into (time in seconds, frame), damaged packets left out; times never beyond MAX_SECONDS."""
-    origin, clock = origin_of(container), Fraction(0)
+def _believed(container: InputContainer) -> Fraction:
+    """How many seconds without a frame a file of this size may hold."""
+    return max(Fraction(MAX_LEAP), Fraction(container.size, LEAN))
+
+
+def _decoded(container: InputContainer, stream: Any, begin: Fraction = Fraction(0)) -> Iterator[tuple[Fraction, Any]]:
+    """Decode a track into (time in seconds, frame), damaged packets left out; times never beyond MAX_SECONDS.
+
+    Where time stamps leap further ahead than a file of this size can be long, the leap is closed. `begin` is the time
+    that was sought.
+    """
+    origin, clock, furthest = origin_of(container), begin, _believed(container)
     for packet in packets_of(container, [stream]):
         try:
             frames = packet.decode()
@@ -149,7 +160,10 @@ def _decoded(container: InputContainer, stream: Any) -> Iterator[tuple[Fraction,
             continue
         for frame in frames:
             if frame.pts is not None and frame.time_base:
-                clock = frame.pts * frame.time_base - origin
+                leap = frame.pts * frame.time_base - origin - clock
+                if leap > furthest:
+                    origin, leap = origin + leap, Fraction(0)
+                clock += leap
             if clock > MAX_SECONDS:
                 raise StaleError(f"{container.name} is longer than {MAX_SECONDS // 3600} hours.", mend="cut it")
             yield clock, frame
@@ -160,7 +174,7 @@ def _frame_seconds(frame: Any, stream: Any) -> Fraction:
     if isinstance(frame, AudioFrame):
         return Fraction(frame.samples, frame.sample_rate)
     if frame.duration and frame.time_base:
-        return Fraction(frame.duration * frame.time_base)
+        return min(Fraction(frame.duration * frame.time_base), _believed(stream.container))
     return 1 / Fraction(stream.average_rate or 25)
 
 
@@ -257,7 +271,7 @@ def read_frames(
         pictures[0].thread_type, pictures[0].codec_context.thread_count = "AUTO", 4
         if begin > 0:  # one second early: the frame nearest to the first tick may lie before it
             container.seek(int((max(begin - 1, Fraction(0)) + origin_of(container)) * 1_000_000))
-        decoded = _decoded(container, pictures[0])
+        decoded = _decoded(container, pictures[0], begin)
         chosen = _between(decoded, begin, end) if fps is None else _ticks(decoded, pictures[0], fps, begin, end)
         last, picture = None, None
         for frame in chosen:
@@ -314,7 +328,8 @@ def read_sound(
         if start > 0:  # early enough for a decoder to be in full swing at the first sample
             container.seek(int((max(Fraction(start) - 1, Fraction(0)) + origin_of(container)) * 1_000_000))
         first, left = round(start * rate), round(seconds * rate) if seconds is not None else MAX_SECONDS * rate
-        for at, chunk in _resampled(_decoded(container, sounds[track]), rate, first, max_gap):
+        decoded = _decoded(container, sounds[track], Fraction(start))
+        for at, chunk in _resampled(decoded, rate, first, max_gap):
             keep = chunk[max(0, first - at) : first + left - at if first + left > at else 0]
             if len(keep):
                 yield _mix(keep, channels)
