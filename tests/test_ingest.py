@@ -282,12 +282,31 @@ LIARS = {
 
 @pytest.mark.parametrize("code", LIARS.values(), ids=LIARS.keys())
 def test_a_child_that_cannot_be_trusted_is_one_error(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    def start(arguments: list[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    def start() -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
 
-    monkeypatch.setattr(safe, "_start", start)
-    with pytest.raises(StaleError, match="cannot be decoded"):
-        decode(CLIP, seconds=10)
+    decoder = safe.Decoder()
+    with monkeypatch.context() as patch:
+        patch.setattr(safe, "_start", start)
+        with pytest.raises(StaleError, match="cannot be decoded"):
+            decoder.decode(CLIP, seconds=10)
+    assert decoder.replaced == 1
+    assert decoder.decode(CLIP, seconds=2).frames is not None  # by a new child
+    decoder.close()
+
+
+def test_one_child_decodes_many_clips_and_outlives_a_bad_one(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("this is not a movie")
+    decoder = safe.Decoder()
+    first = decoder.decode(CLIP, seconds=2)
+    child = decoder._child
+    with pytest.raises(StaleError):
+        decoder.decode(tmp_path / "text.mp4")
+    again = decoder.decode(CLIP, seconds=2)
+    assert decoder._child is child and decoder.replaced == 0
+    assert first.frames is not None and again.frames is not None and np.array_equal(first.frames, again.frames)
+    decoder.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory limits hold on Linux")

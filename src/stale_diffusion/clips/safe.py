@@ -1,13 +1,15 @@
 """Decode a clip in a child process: a file that crashes, hangs or swells the decoder costs one clip, not the run.
 
-`python -m stale_diffusion.clips.safe PATH WIDTHxHEIGHT FPS RATE SECONDS` limits its own memory, CPU time, open files
-and file size (POSIX; elsewhere the wall clock alone), decodes, and writes to its standard output a run of messages,
-each one line of JSON {"kind", "shape", ...} followed by the raw bytes of an array of that shape: "picture" uint8
+`python -m stale_diffusion.clips.safe` limits its own memory, open files and file size, and the CPU time of each clip
+(POSIX; elsewhere the wall clock alone). It reads lines of JSON [PATH, WIDTHxHEIGHT, FPS, RATE, SECONDS] from its
+standard input, decodes, and writes to its standard output a run of messages for each, one line of JSON {"kind", "shape", ...} followed by the raw bytes of an array of that shape: "picture" uint8
 (H, W, 3), "sound" float32 (n, 1), and "end" or "error" without one. Nothing is unpickled, every length is checked.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
 import os
 import subprocess
@@ -17,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,74 +41,119 @@ class Clip:
     sound: NDArray[np.float32] | None
 
 
-def decode(
-    path: Path,
-    size: tuple[int, int] = (160, 96),
-    fps: Fraction = Fraction(12),
-    rate: int = 24000,
-    seconds: float = 120.0,
-    wall_seconds: float = WALL_SECONDS,
-) -> Clip:
-    """Decode the first `seconds` of a clip under limits.
+class Decoder:
+    """A child that decodes clip after clip; one that dies, hangs or babbles is ended, and the next clip gets a new one.
 
-    Args:
-        path: the file.
-        size: (width, height): the picture is scaled to cover it and cropped about the centre.
-        fps, rate: frames and samples a second.
-        wall_seconds: how long the child may take.
-
-    Raises:
-        StaleError: it cannot be decoded, or the child crashed or went over a limit.
+    `replaced` counts those; one thread at a time.
     """
-    parts: dict[str, list[NDArray[Any]]] = {"picture": [], "sound": []}
-    for kind, array in _messages(path, size, fps, rate, seconds, wall_seconds):
-        parts[kind].append(array)
-    frames = np.stack(parts["picture"]) if parts["picture"] else None
-    sound = np.concatenate(parts["sound"])[:, 0] if parts["sound"] else None
-    return Clip(frames, sound)
+
+    def __init__(self) -> None:
+        self.replaced = 0
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def decode(
+        self,
+        path: Path,
+        size: tuple[int, int] = (160, 96),
+        fps: Fraction = Fraction(12),
+        rate: int = 24000,
+        seconds: float = 120.0,
+        wall_seconds: float = WALL_SECONDS,
+    ) -> Clip:
+        """Decode the first `seconds` of a clip under limits.
+
+        Args:
+            path: the file.
+            size: (width, height): the picture is scaled to cover it and cropped about the centre.
+            fps, rate: frames and samples a second.
+            wall_seconds: how long the child may take.
+
+        Raises:
+            StaleError: it cannot be decoded, or the child crashed or went over a limit.
+        """
+        parts: dict[str, list[NDArray[Any]]] = {"picture": [], "sound": []}
+        for kind, array in self._messages(path, size, fps, rate, seconds, wall_seconds):
+            parts[kind].append(array)
+        frames = np.stack(parts["picture"]) if parts["picture"] else None
+        sound = np.concatenate(parts["sound"])[:, 0] if parts["sound"] else None
+        return Clip(frames, sound)
+
+    def close(self) -> None:
+        """End the child."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            for pipe in (child.stdin, child.stdout):
+                if pipe is not None:
+                    with contextlib.suppress(OSError):
+                        pipe.close()
+            child.wait()
+
+    def _messages(
+        self, path: Path, size: tuple[int, int], fps: Fraction, rate: int, seconds: float, wall_seconds: float
+    ) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Arrays as the child sends them; every reason to stop becomes one StaleError."""
+        if self._child is None or self._child.poll() is not None:
+            self.close()
+            self._child = _start()
+        child, late, whole = self._child, threading.Event(), False
+        assert child.stdin is not None and child.stdout is not None
+
+        def stop() -> None:
+            late.set()
+            child.kill()
+
+        clock = threading.Timer(wall_seconds, stop)
+        clock.start()
+        budget = 2 * int((seconds + 1) * (fps * size[0] * size[1] * 3 + rate * 4))  # twice what was asked for
+        try:
+            asked = [str(path.absolute()), f"{size[0]}x{size[1]}", str(fps), str(rate), str(seconds)]
+            child.stdin.write(json.dumps(asked).encode() + b"\n")
+            child.stdin.flush()
+            while (message := _read_line(child.stdout))["kind"] != "end":
+                if message["kind"] == "error":
+                    whole = True
+                    raise StaleError(f"{path} cannot be decoded.", str(message["why"])[:300])
+                kind, shape = message["kind"], _checked(message["kind"], message["shape"], size)
+                budget -= int(np.prod(shape)) * np.dtype(DTYPES[kind]).itemsize
+                if budget < 0:
+                    raise ValueError("more than was asked for")
+                yield kind, _read_array(child.stdout, shape, DTYPES[kind])
+            whole = True
+        except (ValueError, KeyError, TypeError, EOFError, BrokenPipeError):
+            child.kill()
+            child.wait()
+            self.replaced += 1
+            why = _why(child.returncode, late.is_set(), wall_seconds)
+            raise StaleError(f"{path} cannot be decoded.", why) from None
+        finally:
+            clock.cancel()
+            if not whole:
+                self.close()
 
 
-def _messages(
-    path: Path, size: tuple[int, int], fps: Fraction, rate: int, seconds: float, wall_seconds: float
-) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Arrays as the child sends them; every reason to stop becomes one StaleError."""
-    child = _start([str(path.absolute()), f"{size[0]}x{size[1]}", str(fps), str(rate), str(seconds)])
-    late = threading.Event()
-
-    def stop() -> None:
-        late.set()
-        child.kill()
-
-    clock = threading.Timer(wall_seconds, stop)
-    clock.start()
-    budget = 2 * int((seconds + 1) * (fps * size[0] * size[1] * 3 + rate * 4))  # twice what was asked for
-    assert child.stdout is not None
-    try:
-        while (message := _read_line(child.stdout))["kind"] != "end":
-            if message["kind"] == "error":
-                raise StaleError(f"{path} cannot be decoded.", str(message["why"])[:300])
-            kind, shape = message["kind"], _checked(message["kind"], message["shape"], size)
-            budget -= int(np.prod(shape)) * np.dtype(DTYPES[kind]).itemsize
-            if budget < 0:
-                raise ValueError("more than was asked for")
-            yield kind, _read_array(child.stdout, shape, DTYPES[kind])
-    except (ValueError, KeyError, TypeError, EOFError):
-        child.kill()
-        child.wait()
-        why = _why(child.returncode, late.is_set(), wall_seconds)
-        raise StaleError(f"{path} cannot be decoded.", why) from None
-    finally:
-        clock.cancel()
-        child.kill()
-        child.stdout.close()
-        child.wait()
+_SHARED = threading.local()  # a decoder for each thread, so that a child serves many clips
+MAX_CLIPS = 200  # a child is renewed after so many: what a decoder leaks stays small
 
 
-def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
+def decode(path: Path, seconds: float = 120.0, wall_seconds: float = WALL_SECONDS) -> Clip:
+    """Decode a clip with this thread's own child, as `Decoder.decode` does; the child goes on to the next clip."""
+    decoder = getattr(_SHARED, "decoder", None)
+    if decoder is None or _SHARED.clips >= MAX_CLIPS:
+        if decoder is not None:
+            decoder.close()
+        decoder = Decoder()
+        _SHARED.decoder, _SHARED.clips = decoder, 0
+        atexit.register(decoder.close)
+    _SHARED.clips += 1
+    return cast(Decoder, decoder).decode(path, seconds=seconds, wall_seconds=wall_seconds)
+
+
+def _start() -> subprocess.Popen[bytes]:
     packages = [str(Path(__file__).parents[2]), *filter(None, sys.path)]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "stale_diffusion.clips.safe", *arguments],  # -P: no modules of the current folder
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-P", "-m", "stale_diffusion.clips.safe"],  # -P: no modules of the current folder
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(packages), "OPENBLAS_NUM_THREADS": "1"},
@@ -157,7 +204,7 @@ def _limit() -> None:
         import resource
     except ImportError:
         return
-    limits = {"RLIMIT_AS": MEMORY_BYTES, "RLIMIT_CPU": CPU_SECONDS, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0}
+    limits = {"RLIMIT_AS": MEMORY_BYTES, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0}
     for name, value in (limits | {"RLIMIT_NOFILE": 64}).items():
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]
@@ -165,6 +212,18 @@ def _limit() -> None:
             resource.setrlimit(kind, (value, hard) if hard == resource.RLIM_INFINITY else (min(value, hard), hard))
         except (ValueError, OSError):  # macOS refuses some of them
             continue
+
+
+def _grant() -> None:
+    """CPU time for one more clip: a soft limit over what is spent already; going over it ends this process."""
+    try:
+        import resource
+    except ImportError:
+        return
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    soft = int(spent.ru_utime + spent.ru_stime) + CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def _send(kind: str, array: NDArray[Any] | None = None, **more: str) -> None:
@@ -197,4 +256,6 @@ def _main(path: str, size: str, fps: str, rate: str, seconds: str) -> None:
 
 if __name__ == "__main__":
     _limit()
-    _main(*sys.argv[1:])
+    for _line in sys.stdin.buffer:
+        _grant()
+        _main(*json.loads(_line))
