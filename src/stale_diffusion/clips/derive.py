@@ -100,7 +100,7 @@ def _birdlike(power_TF: Array, hertz_F: Array) -> Array:
 
 def _highest(values: Array, reach: int) -> Array:
     """The highest value within `reach` ticks on either side, (T,)."""
-    return np.lib.stride_tricks.sliding_window_view(np.pad(values, reach), 2 * reach + 1).max(1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(np.pad(values, reach), 2 * reach + 1).max(1))
 
 
 def _voice(sound: Array, rate: int, power_TF: Array, hertz_F: Array, control_rate: int) -> Array:

@@ -1,9 +1,10 @@
-"""Decode a clip in a child process: a file that crashes, hangs or swells the decoder costs one clip, not the run.
+"""Decode clips in a child process: a file that crashes, hangs or swells the decoder costs one clip, not the run.
 
 `python -m stale_diffusion.clips.safe` limits its own memory, open files and file size, and the CPU time of each clip
 (POSIX; elsewhere the wall clock alone). It reads lines of JSON [PATH, WIDTHxHEIGHT, FPS, RATE, SECONDS] from its
-standard input, decodes, and writes to its standard output a run of messages for each, one line of JSON {"kind", "shape", ...} followed by the raw bytes of an array of that shape: "picture" uint8
-(H, W, 3), "sound" float32 (n, 1), and "end" or "error" without one. Nothing is unpickled, every length is checked.
+standard input, decodes, and writes to its standard output a run of messages for each: one line of JSON {"kind",
+"shape", ...} followed by the raw bytes of an array of that shape: "picture" uint8 (H, W, 3), "sound" float32 (n, 1),
+and "end" or "error" without one. Nothing is unpickled, every length is checked.
 """
 
 from __future__ import annotations
