@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -17,8 +18,8 @@ import pytest
 from numpy.typing import NDArray
 
 from stale_diffusion import media
+from stale_diffusion.clips import crew, safe, scenes
 from stale_diffusion.clips import ingest as module
-from stale_diffusion.clips import safe
 from stale_diffusion.clips.ingest import engagement, ingest, read_info
 from stale_diffusion.clips.safe import decode
 from stale_diffusion.clips.shards import Example, read_shards, write_shard
@@ -67,6 +68,15 @@ def movie(path: Path, seconds: float, *, picture: bool = True, sound: bool = Tru
             time = np.arange(int(48000 * seconds))[:, None] / 48000
             out.sound((0.3 * np.sin(2 * np.pi * 50 * time)).astype(np.float32))
     return path
+
+
+class Deadly(Coarse):
+    """A codec that its worker does not outlive."""
+
+    def encode(self, values: Values) -> dict[str, Bits]:
+        """Ends this very process, as a system out of memory would."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError(values)
 
 
 def statuses(out: Path) -> dict[str, tuple[str, str]]:
@@ -157,7 +167,7 @@ def test_a_second_run_decodes_only_what_is_new(tmp_path: Path, monkeypatch: pyte
         decoded.append(path.name)
         return decode(path, **limits)
 
-    monkeypatch.setattr(module, "decode", counted)
+    monkeypatch.setattr(crew, "decode", counted)
     monkeypatch.setattr(module, "CLIPS_A_SHARD", 1)
     (folder / "sub").mkdir(parents=True)
     for name, seconds in (("a.mp4", 2), ("b.mp4", 2.5), ("sub/c.mp4", 3)):
@@ -187,7 +197,7 @@ def test_a_stopped_run_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytes
             raise KeyboardInterrupt
         return decode(path, **limits)
 
-    monkeypatch.setattr(module, "decode", stopped)
+    monkeypatch.setattr(crew, "decode", stopped)
     monkeypatch.setattr(module, "CLIPS_A_SHARD", 1)
     with pytest.raises(KeyboardInterrupt):
         ingest(folder, out, senses=SENSES)
@@ -259,6 +269,68 @@ def test_a_failed_shard_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(StaleError, match="stop"):
         write_shard(tmp_path / "a.tar", broken())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_workers_write_the_same_bytes(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    hostile(folder)
+    for name, seconds in (("a.mp4", 2.5), ("b.mp4", 3.5)):
+        movie(folder / name, seconds, picture=False)
+    for workers in (1, 2):
+        ingest(folder, tmp_path / str(workers), senses=SENSES, workers=workers)
+    names = sorted(p.name for p in (tmp_path / "1").iterdir())
+    assert (
+        names
+        == ["clips-00000.tar", "manifest.json", "report.csv"]
+        == sorted(p.name for p in (tmp_path / "2").iterdir())
+    )
+    for name in names:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_a_worker_that_dies_is_replaced_and_its_clip_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        movie(folder / f"{name}.mp4", 2 + ord(name) % 5, sound=name == "b")
+    report = ingest(folder, tmp_path / "out", senses={**SENSES, "hearing": Deadly("hearing", 24000)}, workers=2)
+    assert [(e.file, e.status) for e in report.entries] == [
+        ("a.mp4", "ingested"),
+        ("b.mp4", "skipped"),
+        ("c.mp4", "ingested"),
+    ]
+    assert "died" in report.entries[1].reason
+
+
+def test_scenes_are_cut_and_twins_left_out(tmp_path: Path) -> None:
+    folder, out = tmp_path / "clips", tmp_path / "shards"
+    folder.mkdir()
+    dice = np.random.default_rng(0)
+    views = [dice.integers(0, 255, (6, 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1) for _ in range(2)]
+    for name, quality in (("a.mp4", 0), ("b.mp4", 6)):  # the same picture, other bytes
+        with media.MovieWriter(folder / name, (64, 48), Fraction(12), None, 1) as writer:
+            for index in range(72):
+                writer.frame(np.clip(views[index // 36].astype(int) + quality, 0, 255).astype(np.uint8))
+    report = ingest(folder, out, senses=SENSES)
+    assert [(e.status, e.reason) for e in report.entries] == [
+        ("ingested", "2 of 2 scenes"),
+        ("skipped", "it looks like a.mp4"),
+    ]
+    examples = list(read_shards(out))
+    assert [e.meta["scene"] for e in examples] == [[0.0, 3.0], [3.0, 6.0]]
+    assert len({e.key for e in examples}) == 2
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["shards"][0]["clips"][0]["scenes"] == 2
+    again = ingest(folder, out, senses=SENSES)
+    assert [e.status for e in again.entries] == ["kept", "skipped"]
+
+
+def test_a_pan_and_a_flash_of_noise_are_no_row_of_cuts() -> None:
+    dice = np.random.default_rng(1)
+    wide = dice.integers(0, 255, (12, 60, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    assert scenes.cuts(np.stack([wide[:, 4 * k : 4 * k + 160] for k in range(48)])) == []
+    assert len(scenes.cuts(dice.integers(0, 255, (30, 96, 160, 3), dtype=np.uint8))) == 0
+    assert scenes.look(np.full((10, 96, 160, 3), 9, np.uint8)) is None  # black frames are no twins
 
 
 def test_a_slow_decoder_is_stopped(tmp_path: Path) -> None:

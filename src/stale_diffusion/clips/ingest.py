@@ -4,8 +4,9 @@ Sight and hearing are measured; touch is derived from them, smell and taste from
 out, not guessed: a silent clip has no touch, a caption without a known word no smell and no taste.
 
 A picture is scaled to cover 160x96 and cropped about the centre: no bits are spent on black bars, nothing is distorted.
-A clip is cut into segments of 4 s; a last piece of 2 s or more is filled up (the last frame held, silence), a shorter
-one dropped, and a clip shorter than that is skipped.
+A clip is cut at its scene changes, and a scene that was seen before (other bytes, the same picture) is left out. A
+scene is cut into segments of 4 s; a last piece of 2 s or more is filled up (the last frame held, silence), a shorter
+one dropped, and a scene shorter than that is skipped.
 """
 
 from __future__ import annotations
@@ -15,24 +16,20 @@ import hashlib
 import json
 import os
 import re
+import stat
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from stale_diffusion.clips import derive, lexicon
-from stale_diffusion.clips.safe import Clip, decode
+from stale_diffusion.clips.crew import Crew, Made, packed
+from stale_diffusion.clips.scenes import alike
 from stale_diffusion.clips.shards import Example, write_shard
 from stale_diffusion.errors import StaleError
-from stale_diffusion.senses.base import SEGMENT_SECONDS, Sense
+from stale_diffusion.senses.base import Sense
 
 SUFFIXES = frozenset((".mp4", ".webm", ".mkv", ".mov", ".m4v", ".opus", ".ogg", ".m4a", ".flac", ".wav"))
-MIN_SECONDS = 2.0
-MAX_SECONDS = 120.0  # of a clip that are read: shorts are what this is for
 CLIPS_A_SHARD = 64
 MAX_INFO_BYTES = 8 * 2**20
 MAX_CAPTION = 2000
@@ -77,6 +74,7 @@ def ingest(
     limit: int | None = None,
     report: Callable[[Entry], None] | None = None,
     senses: Mapping[str, Sense] | None = None,
+    workers: int = 1,
 ) -> Report:
     """Turn a folder of clips into shards, manifest.json and report.csv; goes on where an earlier run stopped.
 
@@ -86,6 +84,7 @@ def ingest(
         limit: how many new clips to take at most; None: all.
         report: called with each entry as it is decided.
         senses: the codecs; None: those of stale_diffusion.senses.
+        workers: processes that decode and encode; the shards are the same, byte for byte, for any number.
 
     Raises:
         StaleError: the folder is missing or holds no clip, or `out` was made with other codecs.
@@ -102,17 +101,20 @@ def ingest(
 
         senses = SENSES
     out.mkdir(parents=True, exist_ok=True)
-    run = _Run(folder, out, senses, report)
-    infos = {file: read_info(file) for file in files}
-    labels = engagement({file: info.rate for file, info in infos.items()})
-    try:
-        for file in files:
-            if limit is not None and run.report.count("ingested") >= limit:
-                break
-            run.take(file, infos[file], labels[file])
-        run.flush()
-    finally:
-        run.write_report()
+    run = _Run(folder, out, senses, report, engagement({file: read_info(file).rate for file in files}))
+    with Crew(workers, senses) as crew:
+        try:
+            for file in files:
+                while crew.full() or (limit is not None and run.took + len(crew.waiting) >= limit and crew.waiting):
+                    run.collect(crew)
+                if limit is not None and run.took >= limit:
+                    break
+                run.begin(file, crew)
+            while crew.waiting:
+                run.collect(crew)
+            run.flush()
+        finally:
+            run.write_report()
     return run.report
 
 
@@ -120,79 +122,120 @@ class _Run:
     """The state of one run: what is finished, what waits for its shard."""
 
     def __init__(
-        self, folder: Path, out: Path, senses: Mapping[str, Sense], listener: Callable[[Entry], None] | None
+        self,
+        folder: Path,
+        out: Path,
+        senses: Mapping[str, Sense],
+        listener: Callable[[Entry], None] | None,
+        labels: Mapping[Path, int | None],
     ) -> None:
-        self.folder, self.out, self.senses, self.listener = folder, out, senses, listener
+        self.folder, self.out, self.listener, self.labels = folder, out, listener, labels
         self.layout = {s.name: [s.tokens, s.bits] for name in senses for s in senses[name].streams}
         self.manifest = self._load()
-        self.done = {clip["file"]: clip for shard in self.manifest["shards"] for clip in shard["clips"]}
-        self.hashes = {clip["sha256"]: clip["file"] for clip in self.done.values()}
-        self.waiting: list[tuple[Example, dict[str, Any]]] = []
+        clips = [clip for shard in self.manifest["shards"] for clip in shard["clips"]]
+        self.done = {clip["file"]: clip for clip in clips}
+        self.skipped = {clip["file"]: clip for clip in self.manifest["skipped"]}
+        self.hashes = {clip["sha256"]: clip["file"] for clip in clips}
+        self.looks = [(look, clip["file"]) for clip in clips for look in clip.get("looks", [])]
+        self.waiting: list[tuple[list[Example], dict[str, Any]]] = []
+        self.took, self.changed = 0, False
         self.report = Report(shards=[shard["name"] for shard in self.manifest["shards"]])
 
     def _load(self) -> dict[str, Any]:
         path = self.out / "manifest.json"
         if not path.exists():
-            return {"layout": self.layout, "shards": []}
+            return {"layout": self.layout, "shards": [], "skipped": []}
         try:
             manifest = dict(json.loads(path.read_bytes()))
             layout, shards = manifest["layout"], [s for s in manifest["shards"] if (self.out / s["name"]).exists()]
+            skipped = list(manifest.get("skipped", []))
         except (ValueError, KeyError, TypeError) as error:
             raise StaleError(f"{path} is damaged.", str(error), f"delete {self.out} and ingest again") from error
         if layout != self.layout:
             why = "bits of different codecs do not mix"
             raise StaleError(f"the shards in {self.out} were made with other codecs.", why, "name a new folder")
-        return {"layout": layout, "shards": shards}
+        return {"layout": layout, "shards": shards, "skipped": skipped}
 
-    def say(self, file: Path, status: str, reason: str = "") -> None:
-        entry = Entry(file.relative_to(self.folder).as_posix(), status, " ".join(reason.split()))
+    def say(self, name: str, status: str, reason: str = "") -> None:
+        entry = Entry(name, status, " ".join(reason.split()))
         self.report.entries.append(entry)
         if self.listener is not None:
             self.listener(entry)
 
-    def take(self, file: Path, info: Info, label: int | None) -> None:
-        """Ingest one file, or say why not."""
+    def skip(self, record: dict[str, Any], reason: str) -> None:
+        """Report a file that was looked into and remember it, so that it is not decoded again."""
+        record = {key: record[key] for key in ("file", "size", "mtime_ns")} | {"reason": reason[:300]}
+        self.skipped[record["file"]] = record
+        self.changed = True
+        self.say(record["file"], "skipped", reason)
+
+    def begin(self, file: Path, crew: Crew) -> None:
+        """Give a file to the crew, or what is to be said of it: all is said in the order of the files."""
         name = file.relative_to(self.folder).as_posix()
         try:
             if not file.resolve().is_relative_to(self.folder.resolve()):
-                return self.say(file, "skipped", "a link that leaves the folder")
+                return crew.answer(lambda: self.say(name, "skipped", "a link that leaves the folder"))
             status = file.stat()
-            before = self.done.get(name)
-            if before and (before["size"], before["mtime_ns"]) == (status.st_size, status.st_mtime_ns):
-                return self.say(file, "kept")
-            clip = decode(file, seconds=MAX_SECONDS)  # refuses what is no regular file before it is hashed
+            record = {"file": name, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+            known = self.done.get(name) or self.skipped.get(name)
+            if known and all(known[key] == value for key, value in record.items()):
+                how = ("skipped", known["reason"]) if "reason" in known else ("kept",)
+                return crew.answer(lambda: self.say(name, *how))
+            if not stat.S_ISREG(status.st_mode):
+                return crew.answer(lambda: self.say(name, "skipped", "not a regular file; no pipe or device is read"))
             sha256 = _sha256(file)
-            if sha256 in self.hashes:
-                return self.say(file, "skipped", f"the same bytes as {self.hashes[sha256]}")
-            bits = encode(clip, info.words, self.senses)
-            derived = {
-                sense: source for sense, source in DERIVED.items() if any(s.split(".")[0] == sense for s in bits)
-            }
-            meta = {"corpus": "clips", "file": name, "sha256": sha256, "derived": derived, **info.meta}
-            self.waiting.append((
-                Example(f"clip-{sha256[:16]}", info.caption, label, bits, meta),
-                {"file": name, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256},
-            ))  # fmt: skip
-            self.hashes[sha256] = name
-            self.say(file, "ingested")
-        except StaleError as error:
-            return self.say(file, "skipped", error.why or error.what)
         except OSError as error:
-            return self.say(file, "skipped", error.strerror or str(error))
+            why = error.strerror or str(error)
+            return crew.answer(lambda: self.say(name, "skipped", why))
+        if sha256 in self.hashes:
+            twin = self.hashes[sha256]
+            return crew.answer(lambda: self.skip(record, f"the same bytes as {twin}"))
+        self.hashes[sha256] = name
+        info = read_info(file)
+        return crew.give(file, info.words, (record | {"sha256": sha256}, info, self.labels.get(file)))
+
+    def collect(self, crew: Crew) -> None:
+        """Take the oldest file back from the crew, and write a shard when there is enough for one."""
+        made, ticket = crew.take()
+        if callable(ticket):
+            return cast(None, ticket())
+        record, info, label = ticket
+        if isinstance(made, str):
+            return self.skip(record, made)
+        examples, seen = [], [look for look, _ in self.looks]
+        twin = ""
+        for scene in made:
+            known = alike(scene.look, packed(seen)) if scene.look else None
+            if known is not None:
+                twin = self.looks[known][1]
+                continue
+            examples.append(_example(scene, len(made) > 1, record, info, label))
+        if not examples:
+            return self.skip(record, f"it looks like {twin}")
+        name, looks = record["file"], [scene.look for scene in made if scene.look]
+        self.looks += [(look, name) for look in looks]
+        clip = record | {"looks": looks, "scenes": len(examples), "derived": examples[0].meta["derived"], **info.meta}
+        self.waiting.append((examples, clip))
+        self.took += 1
+        self.say(name, "ingested", f"{len(examples)} of {len(made)} scenes" if len(made) > 1 else "")
         if len(self.waiting) == CLIPS_A_SHARD:
             self.flush()
+        return None
 
     def flush(self) -> None:
         """Write the waiting examples as one shard and enter it in the manifest."""
-        if not self.waiting:
+        if self.waiting:
+            taken = {shard["name"] for shard in self.manifest["shards"]}
+            name = next(n for i in range(10**5) if (n := f"clips-{i:05d}.tar") not in taken)
+            write_shard(self.out / name, (example for examples, _ in self.waiting for example in examples))
+            self.manifest["shards"].append({"name": name, "clips": [clip for _, clip in self.waiting]})
+            self.report.shards.append(name)
+        elif not self.changed:
             return
-        taken = {shard["name"] for shard in self.manifest["shards"]}
-        name = next(n for i in range(10**5) if (n := f"clips-{i:05d}.tar") not in taken)
-        write_shard(self.out / name, (example for example, _ in self.waiting))
-        self.manifest["shards"].append({"name": name, "clips": [clip for _, clip in self.waiting]})
+        self.manifest["skipped"] = list(self.skipped.values())
         _write(self.out / "manifest.json", json.dumps(self.manifest, indent=1))
-        self.report.shards.append(name)
         self.waiting.clear()
+        self.changed = False
 
     def write_report(self) -> None:
         lines = [("file", "status", "reason"), *((e.file, e.status, e.reason) for e in self.report.entries)]
@@ -200,6 +243,15 @@ class _Run:
         with part.open("w", encoding="utf-8", errors="replace", newline="") as file:
             csv.writer(file).writerows(lines)
         os.replace(part, self.out / "report.csv")
+
+
+def _example(scene: Made, several: bool, record: dict[str, Any], info: Info, label: int | None) -> Example:
+    derived = {s: source for s, source in DERIVED.items() if any(name.split(".")[0] == s for name in scene.bits)}
+    meta = {"corpus": "clips", "file": record["file"], "sha256": record["sha256"], "derived": derived, **info.meta}
+    key = f"clip-{record['sha256'][:16]}"
+    if several:
+        key, meta = f"{key}-{scene.index:03d}", meta | {"scene": list(scene.span)}
+    return Example(key, info.caption, label, scene.bits, meta)
 
 
 def _write(path: Path, text: str) -> None:
@@ -267,40 +319,3 @@ def engagement(rates: Mapping[Path, float | None]) -> dict[Path, int | None]:
     known = [rate for rate in rates.values() if rate is not None]
     middle = statistics.median(known) if known else 0.0
     return {f: None if r is None or r == middle else 1 if r > middle else -1 for f, r in rates.items()}
-
-
-def encode(clip: Clip, words: str, senses: Mapping[str, Sense]) -> dict[str, NDArray[np.int8]]:
-    """Bits of every sense that a clip has or that can be derived, {stream: (S, L, D)}.
-
-    Raises:
-        StaleError: it is shorter than MIN_SECONDS.
-    """
-    lengths = [
-        len(v) / float(senses[n].rate) for n, v in (("sight", clip.frames), ("hearing", clip.sound)) if v is not None
-    ]
-    seconds = max(lengths, default=0.0)
-    if seconds < MIN_SECONDS:
-        raise StaleError(f"the clip is too short: {seconds:.1f} s of at least {MIN_SECONDS:g} s.")
-    segments = max(1, int((seconds + MIN_SECONDS) // SEGMENT_SECONDS))
-    values: dict[str, NDArray[Any]] = {}
-    if clip.frames is not None:
-        values["sight"] = _fill(clip.frames, segments * senses["sight"].samples, hold=True)
-    notes, tastes, temperature, wind = lexicon.derive(words)
-    if clip.sound is not None:
-        rate, n = int(senses["hearing"].rate), segments * senses["hearing"].samples
-        values["hearing"] = sound = _fill(clip.sound, n, hold=False)
-        ticks, fps = segments * senses["touch"].samples, float(senses["sight"].rate)
-        values["touch"] = derive.touch(sound, rate, ticks, values.get("sight"), fps, temperature, wind)
-    if notes.any():
-        values["smell"] = np.tile(notes, (segments * senses["smell"].samples, 1))
-        values["taste"] = np.tile(tastes, (segments * senses["taste"].samples, 1))
-    return {stream: bits for name, value in values.items() for stream, bits in senses[name].encode(value).items()}
-
-
-def _fill(values: NDArray[Any], length: int, *, hold: bool) -> NDArray[Any]:
-    """Cut or fill up to a length, with the last value or with zeros."""
-    missing = length - len(values)
-    if missing <= 0:
-        return values[:length]
-    tail = np.repeat(values[-1:], missing, axis=0) if hold else np.zeros((missing, *values.shape[1:]), values.dtype)
-    return np.concatenate([values, tail])

@@ -14,15 +14,17 @@ def ingest(
     folder: Path,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of shards to write.")],
     limit: Annotated[int | None, typer.Option(help="At most so many clips.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes at work; all cores if not given.")] = None,
 ) -> None:
     """Turn a folder of clips, as yt-dlp leaves it, into shards of bits to train on."""
+    from stale_diffusion.clips.crew import cores
     from stale_diffusion.clips.ingest import Entry
     from stale_diffusion.clips.ingest import ingest as run
 
     def say(entry: Entry) -> None:
         typer.echo(f"{entry.status:<9} {entry.file}" + (f": {entry.reason}" if entry.reason else ""), err=True)
 
-    report = run(folder, output, limit=limit, report=say)
+    report = run(folder, output, limit=limit, report=say, workers=workers or cores())
     counts = {status: report.count(status) for status in ("ingested", "kept", "skipped")}
     typer.echo(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {output / 'report.csv'} says why")
 

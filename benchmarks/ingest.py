@@ -1,0 +1,104 @@
+"""`ingest` beside the least that it must do: FFmpeg's bare decode (PyAV, frame by frame, nothing converted) plus the
+codec's forward pass, both on one core, in one run, clip after clip in turns.
+
+Two sets: the real clips as they are (up to 456x256), and the same scaled up to 1280x720 (H.264). `ingest` also reads
+the sound, scales, cuts at scenes, derives touch, smell and taste, and writes shards.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from report import Figure, data_folder, report
+from stale_diffusion import media
+from stale_diffusion.clips.ingest import ingest
+from stale_diffusion.clips.safe import Decoder
+from stale_diffusion.senses import SENSES
+
+CLIPS = 16
+TURNS = 3
+
+
+def bare(path: Path) -> None:
+    """Decode picture and sound with one thread, and throw all away."""
+    for kind in ("video", "audio"):
+        with av.open(str(path)) as container:
+            for stream in getattr(container.streams, kind)[:1]:
+                stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+                for _ in container.decode(stream):
+                    pass
+
+
+def forward(path: Path, decoder: Decoder) -> float:
+    """Seconds of the codecs of sight and hearing on what was decoded before."""
+    clip, total = decoder.decode(path), 0.0
+    for name, values in (("sight", clip.frames), ("hearing", clip.sound)):
+        if values is not None:
+            whole = np.resize(
+                values, (-(-len(values) // SENSES[name].samples) * SENSES[name].samples, *values.shape[1:])
+            )
+            started = time.perf_counter()
+            SENSES[name].encode(whole)
+            total += time.perf_counter() - started
+    return total
+
+
+def larger(path: Path, out: Path) -> Path:
+    """The same clip at 1280x720."""
+    with media.MovieWriter(out, (1280, 720), Fraction(24), 48000, 1) as movie:
+        for frame in media.read_frames(path, Fraction(24), (1280, 720)):
+            movie.frame(frame)
+        for sound in media.read_sound(path, 48000, 1) if media.probe(path).audio else ():
+            movie.sound(sound)
+    return out
+
+
+def measure(clips: list[Path]) -> tuple[float, float]:
+    """Medians over the turns of the seconds of the least and of `ingest`, for a list of clips."""
+    least, ours, decoder = [], [], Decoder()
+    for _ in range(TURNS):
+        started = time.perf_counter()
+        for path in clips:
+            bare(path)
+        least.append(time.perf_counter() - started + sum(forward(path, decoder) for path in clips))
+        with tempfile.TemporaryDirectory() as place:
+            started = time.perf_counter()
+            ingest(clips[0].parent, Path(place) / "out", workers=1)
+            ours.append(time.perf_counter() - started)
+    decoder.close()
+    return float(np.median(least)), float(np.median(ours))
+
+
+def main() -> None:
+    """Both sets, in turns; report."""
+    started = time.monotonic()
+    figures = []
+    with tempfile.TemporaryDirectory() as place:
+        small, large = Path(place) / "small", Path(place) / "large"
+        small.mkdir()
+        large.mkdir()
+        found = sorted((data_folder() / "clips/real").glob("*.mp4"))[:: 66 // CLIPS][:CLIPS]
+        for path in found:
+            shutil.copy(path, small)
+            shutil.copy(path.with_suffix(".info.json"), small)
+        for path in found[: CLIPS // 2]:
+            larger(path, large / path.name)
+        for name, folder in (("456x256", small), ("1280x720", large)):
+            clips = sorted(folder.glob("*.mp4"))
+            least, ours = measure(clips)
+            figures += [
+                Figure(f"speed_ratio_{name}", least / ours, "1", 0.8, "higher"),
+                Figure(f"clips_per_second_{name}", len(clips) / ours, "1/s", len(clips) / least, "higher"),
+            ]
+    report("ingest", figures, started)
+
+
+if __name__ == "__main__":
+    main()
