@@ -12,7 +12,7 @@ JUMP = 10.0  # of 255 that the brightness of a pixel changes by, on average, wit
 CUT = 0.35  # share of the colours that change within one frame
 STANDS_OUT = 3.0  # times the usual change around: a hand-held run is not a row of cuts
 AROUND = 6  # frames on either side
-ALIKE = 8  # bits of 64 that may differ at each of the three moments
+ALIKE = 4  # bits of 64 that may differ at each of the three moments; other seconds of one recording differ by 7 or more
 FLAT = 12  # a moment with fewer steps of brightness than this looks like any other flat one
 
 
