@@ -117,12 +117,12 @@ class Picture:
         rays = torch.stack(
             [x.expand(len(y), -1), y.expand(-1, x.shape[1]), torch.ones(len(y), x.shape[1], device=x.device)]
         )
-        d = rays / rays.norm(dim=0)
+        d = rays * torch.rsqrt(x * x + y * y + 1)
         lx, ly, lz = self.coast.lamp
         lamp = torch.tensor((lx, ly - self.coast.eye, lz), device=x.device)[:, None, None]
         nearest = (d * lamp).sum(0)  # metres along the ray to where it passes the lamp
         beside = nearest * d - lamp
-        gap = beside.norm(dim=0).clamp(min=0.4)
+        gap = (beside * beside).sum(0).sqrt().clamp(min=0.4)
         m = beside / gap
         first = torch.atan2(-nearest, gap)
         thick = self.thick * math.exp(-ly / self.layer) * 1.4

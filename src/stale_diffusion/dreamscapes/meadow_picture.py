@@ -103,12 +103,12 @@ class Picture:
         """Plants as the eye sees them by night: with less colour (Purkinje), along `axis` of colours."""
         if self.light.night == 0:
             return colour
-        shape = [3 if i == axis else 1 for i in range(colour.dim())]
-        weights, blue = (
-            torch.tensor(c, device=colour.device).reshape(shape) for c in ((0.2, 0.7, 0.1), (0.95, 1.0, 1.06))
-        )
-        grey = (colour * weights).sum(axis, keepdim=True) * blue
-        return colour + 0.65 * self.light.night * (grey - colour)
+        share = 0.65 * self.light.night
+        grey = torch.outer(torch.tensor((0.95, 1.0, 1.06)), torch.tensor((0.2, 0.7, 0.1)))
+        mixed = ((1 - share) * torch.eye(3) + share * grey).to(colour)
+        if axis == 0:
+            return (mixed @ colour.reshape(3, -1)).reshape(colour.shape)
+        return colour @ mixed.T
 
     def _haze(self, z: Tensor) -> Tensor:
         """How much of the light from z metres is lost in the air: visibility 50 km down to 2 km (Koschmieder)."""
