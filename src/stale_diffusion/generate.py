@@ -38,6 +38,8 @@ from stale_diffusion.senses import FELT, SEGMENT_SECONDS, SENSES
 from stale_diffusion.senses.base import Bits
 from stale_diffusion.streams import PERFORMED
 from stale_diffusion.timeline import Origin
+from stale_diffusion.trust.keys import Key, own
+from stale_diffusion.trust.marking import marked
 from stale_diffusion.trust.sleep_safe import mastered
 from stale_diffusion.version import VERSION
 
@@ -130,6 +132,8 @@ class Generator:
         sampled: dict[str, Bits] | None = None,
         sleep_safe: bool = True,
         bedtime: float = 0,
+        key: Key | None = None,
+        watermark: bool = True,
     ) -> Movie:
         """Generate a movie from a plot.
 
@@ -145,7 +149,10 @@ class Generator:
             sampled: segments that are there already, from a run that was interrupted; filled as segments come.
             sleep_safe: no flashes, an even loudness, soft onsets (trust.limits).
             bedtime: minutes at the end in which the picture grows dim and warm and the sound soft.
+            key: marks picture and sound, and signs the file; None: the user's own, which is made at first use.
+            watermark: false leaves picture and sound unmarked and the file unsigned.
         """
+        key = (key or own()) if watermark else None
         wanted = tuple(n for n in (*PERFORMED, *(SENSED if paint else ())) if n in self.streams)
         segments = _segments(seconds)
         started = time.monotonic()
@@ -158,7 +165,8 @@ class Generator:
         movie = self._movie(bits, seconds, bits["scene"])
         movie.screen = Painted(bits, seconds) if paint else Performed(bits["scene"], seconds)
         movie.recipe = self._recipe(plot, seed, steps, guidance, bits, time.monotonic() - started, price)
-        return mastered(movie, bedtime) if sleep_safe else movie
+        movie = mastered(movie, bedtime) if sleep_safe else movie
+        return marked(movie, key) if key is not None else movie
 
     def complete(
         self,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Literal, final
+from typing import TYPE_CHECKING, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from stale_diffusion.recipe import Recipe
 from stale_diffusion.senses import FELT
 from stale_diffusion.senses.base import Bits
 from stale_diffusion.timeline import Track
+
+if TYPE_CHECKING:
+    from stale_diffusion.trust.keys import Key
 
 __all__ = ["Filmed", "Movie", "Screen", "Track"]
 
@@ -116,6 +119,7 @@ class Movie:
         recipe: how it was made; None for a foreign file.
         scene: the scene's bits, (S, 25, 32) in {-1, +1}.
         edges: colours of the picture's left and right edge, (T, 2, 3) at 2 Hz; None: nobody has looked yet.
+        key: signs the file it is saved to; None: nobody does.
     """
 
     seconds: float
@@ -124,6 +128,7 @@ class Movie:
     recipe: Recipe | None = None
     scene: Bits | None = None
     edges: RGB | None = field(default=None, repr=False, compare=False)
+    key: Key | None = field(default=None, repr=False, compare=False)
 
     @property
     def touch(self) -> Track:

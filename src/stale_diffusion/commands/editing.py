@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,11 +20,12 @@ def import_lanes(
     from stale_diffusion import edit
     from stale_diffusion.commands.options import check_output
     from stale_diffusion.movie import Movie
+    from stale_diffusion.trust.keys import own
 
     target = file if output is None else output
     check_output(target, 2 * file.stat().st_size if file.is_file() else 0)
     movie = Movie.open(file)
-    edited = edit.import_lanes(movie, folder)
+    edited = replace(edit.import_lanes(movie, folder), key=own())
     changed = {name: track for name, track in edited.tracks.items() if track is not movie.tracks[name]}
     if changed or output is not None:
         write(edited, target, changes(movie, edited))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,10 @@ import typer
 from stale_diffusion.commands.options import (
     BYTES_A_SECOND,
     Guidance,
+    KeyPath,
     ModelPath,
     NoRecipe,
+    NoWatermark,
     Output,
     Price,
     Seed,
@@ -27,6 +30,7 @@ from stale_diffusion.commands.options import (
     check_output,
     check_sound_alone,
     check_turns,
+    key_of,
     parse_rate,
     parse_size,
 )
@@ -76,6 +80,8 @@ def generate(
         bool, typer.Option("--audio-only", help="No picture; -o may be .flac, .opus, .m4a, .ogg, .wav, .mka or .mkv.")
     ] = False,
     no_recipe: NoRecipe = False,
+    key: KeyPath = None,
+    no_watermark: NoWatermark = False,
 ) -> None:
     """Generate a five-sense movie from a plot."""
     from stale_diffusion import console
@@ -96,6 +102,7 @@ def generate(
     from stale_diffusion.looping import looped
     from stale_diffusion.screens import Unseen
 
+    signing = key_of(key, no_watermark)
     generator = load(model).using(sampler=sampler, sharpen=sharpen, until_cake=CAKE if until_cake else None)
     if budget is not None:
         steps, best_of = _afford(generator, budget, price, seconds, steps, best_of, guidance)
@@ -112,7 +119,7 @@ def generate(
     def make(chosen: int, bits: dict[str, Bits]) -> Movie:
         return generator.generate(
             plot, made, chosen, steps, paint=paint, guidance=guidance, price=price, sampled=bits,
-            sleep_safe=sleep_safe, bedtime=bedtime,
+            sleep_safe=sleep_safe, bedtime=bedtime, key=signing, watermark=not no_watermark,
             watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
         )  # fmt: skip
 
@@ -195,6 +202,8 @@ def complete(
     sheet: SheetPath = None,
     price: Price = 0.10,
     no_recipe: NoRecipe = False,
+    key: KeyPath = None,
+    no_watermark: NoWatermark = False,
 ) -> None:
     """Add touch, smell and taste to a real clip, or make some of them anew in a movie that has them."""
     from stale_diffusion.commands import completing, editing
@@ -208,9 +217,11 @@ def complete(
     plan = plan.for_movie(movie)
     check_copy(target, clip)
     seed = secrets.randbelow(2**31) if seed is None else seed
+    signing = key_of(key, no_watermark)
     made = completing.run(
         plan, movie, clip, plot, seed=seed, steps=steps, guidance=guidance, price=price, model=model
     )  # fmt: skip
+    made = replace(made, key=signing)
     if plan.missing:
         _save(made, target, sheet, started, recipe=not no_recipe)
         return

@@ -24,6 +24,12 @@ Guidance = Annotated[float, typer.Option(help="How strongly the plot pulls; 1 is
 Price = Annotated[float, typer.Option(help="Dollars an hour of this machine.", envvar="STALE_DIFFUSION_PRICE")]
 ModelPath = Annotated[str | None, typer.Option("--model", help="A .safetensors model or a training's folder.")]
 SheetPath = Annotated[Path | None, typer.Option("--sheet", help="Write the contact sheet (.png) as well.")]
+KeyPath = Annotated[
+    Path | None, typer.Option("--key", help="The key that marks and signs; made if it is not there. Else your own.")
+]
+NoWatermark = Annotated[
+    bool, typer.Option("--no-watermark", help="Leave picture and sound unmarked, and the file unsigned.")
+]
 NoRecipe = Annotated[bool, typer.Option("--no-recipe", help="Leave the recipe out of the file.")]
 
 
@@ -65,6 +71,24 @@ def check_output(path: Path, needed: float) -> None:
     if free < needed:
         why = f"It takes about {needed / 1e6:.0f} MB; {free / 1e6:.0f} MB are free in {path.parent}."
         raise StaleError("There is no room for this movie.", why, "Free some space, or write elsewhere with -o.")
+
+
+def key_of(path: Path | None, none: bool) -> Any:
+    """The key of a file, or the user's own, made if it is not there, which is said on stderr; None where none is wanted."""
+    from stale_diffusion.trust import keys
+
+    if none and path is not None:
+        raise StaleError("A key was given for nothing.", "--no-watermark uses none", "leave one of them out", usage=True)
+    if none:
+        return None
+    new = not (path or keys.own_path()).exists()
+    key = keys.own(path)
+    if new:
+        from stale_diffusion.console import console
+
+        console.print(f"your key is {path or keys.own_path()}: keep it, and show it to nobody", soft_wrap=True,
+                      markup=False)  # fmt: skip
+    return key
 
 
 def check_copy(path: Path, clip: Path) -> None:

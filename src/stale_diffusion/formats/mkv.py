@@ -25,7 +25,8 @@ from stale_diffusion.movie import RGB, Movie, Sound
 from stale_diffusion.senses.base import SEGMENT_SECONDS
 
 if TYPE_CHECKING:
-    from stale_diffusion.media import MovieWriter
+    from stale_diffusion.media import MovieWriter, TrackHash
+    from stale_diffusion.trust.keys import Key
 
 SOUND_RATE = 48_000  # Hz
 SIDECAR_SECONDS = 30 * 60  # above this, timelines are files of their own
@@ -80,8 +81,10 @@ def write(
             movie = replace(movie, edges=np.tile(seen.colours(), (round(movie.seconds / once.seconds), 1, 1)))
         files = export.attachments(movie) if inside else {}
         title = {"title": movie.title} if movie.recipe is not None else {}
-        writer.close(files or None, title)
+        writer.close(files or None, title, _signer(movie, files))
     sidecars = [] if inside else export.write_sidecars(movie, path)
+    if movie.key is not None and path.suffix.lower() != ".mkv":
+        sidecars += _sign_beside(movie.key, path, sidecars)
     return [path, *sidecars]
 
 
@@ -92,6 +95,28 @@ def _once(movie: Movie) -> Movie:
     seconds = movie.screen.period
     tracks = {n: replace(t, values=t.values[: round(seconds * t.rate)]) for n, t in movie.tracks.items()}
     return replace(movie, seconds=seconds, tracks=tracks)
+
+
+def _signer(movie: Movie, files: Mapping[str, tuple[str, bytes]]) -> Callable[[list[TrackHash]], bytes] | None:
+    """What signs a Matroska file with its attachments; None where the movie has no key."""
+    from stale_diffusion.trust import manifest
+
+    key = movie.key
+    return key and (lambda tracks: manifest.sign(tracks, {name: data for name, (_, data) in files.items()}, key))
+
+
+def _sign_beside(key: Key, path: Path, sidecars: list[Path]) -> list[Path]:
+    """Sign a movie that holds no attachments, with what lies beside it: NAME.manifest.json, and in MP4 by C2PA."""
+    from stale_diffusion.media import track_hashes
+    from stale_diffusion.trust import credentials, manifest
+
+    files = {sidecar.name.removeprefix(f"{path.stem}."): sidecar.read_bytes() for sidecar in sidecars}
+    signed = manifest.sign(track_hashes(path), files, key)
+    target = path.with_suffix(f".{manifest.NAME}")
+    export.write_atomically(target, [signed])
+    if path.suffix.lower() == ".mp4":
+        credentials.embed(path, signed, key)
+    return [target]
 
 
 @dataclass(frozen=True)

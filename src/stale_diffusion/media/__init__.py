@@ -9,12 +9,14 @@ from stale_diffusion.media.reading import (
     AudioInfo,
     Probe,
     Sound,
+    TrackHash,
     VideoInfo,
     packet_hashes,
     probe,
     read_attachments,
     read_frames,
     read_sound,
+    track_hashes,
 )
 from stale_diffusion.media.sounding import SoundWriter
 from stale_diffusion.media.writing import LANES, MovieWriter, check_fits, missing_encoders
@@ -33,6 +35,7 @@ __all__ = [
     "Slots",
     "Sound",
     "SoundWriter",
+    "TrackHash",
     "VideoInfo",
     "check_fits",
     "check_playable",
@@ -45,4 +48,5 @@ __all__ = [
     "read_marks",
     "read_small",
     "read_sound",
+    "track_hashes",
 ]

@@ -403,6 +403,28 @@ def read_attachments(path: str | Path) -> dict[str, bytes]:
     return found
 
 
+@dataclass(frozen=True)
+class TrackHash:
+    """A track of a file: video, audio or subtitle, its title, and SHA-256 over its packets with their times."""
+
+    kind: str
+    title: str
+    sha256: str
+
+
+def track_hashes(path: str | Path) -> list[TrackHash]:
+    """What a signature covers, for each track in the order of the file; cover images are left out."""
+    with open_file(path) as container:
+        kinds = ("video", "audio", "subtitle")
+        streams = [s for s in container.streams if s.type in kinds and not s.disposition & Disposition.attached_pic]
+        digests = {s.index: hashlib.sha256() for s in streams}
+        for packet in packets_of(container, streams):
+            if packet.size:
+                time = round(packet.pts * packet.time_base * 1000) if packet.pts is not None else 0
+                digests[packet.stream.index].update(time.to_bytes(8, "big", signed=True) + bytes(packet))
+        return [TrackHash(s.type, track_title(s), digests[s.index].hexdigest()) for s in streams]
+
+
 def packet_hashes(path: str | Path) -> list[str]:
     """SHA-256 over the packet payloads of each picture, sound and subtitle track, in the order of the file."""
     with open_file(path) as container:

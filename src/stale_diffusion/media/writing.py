@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -24,7 +24,18 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from stale_diffusion.errors import StaleError
-from stale_diffusion.media.reading import EXACT, MAX_SECONDS, RGB, Sound, open_file, origin_of, packets_of, track_title
+from stale_diffusion.media.reading import (
+    EXACT,
+    MAX_SECONDS,
+    RGB,
+    Sound,
+    TrackHash,
+    open_file,
+    origin_of,
+    packets_of,
+    track_hashes,
+    track_title,
+)
 from stale_diffusion.senses import FELT
 
 # mbtree and the default quantiser flatten dither in dark gradients into bands; these keep it, at 10-14 times real time
@@ -172,9 +183,16 @@ class MovieWriter:
         self._mux([packet])
 
     def close(
-        self, attachments: Mapping[str, tuple[str, bytes]] | None = None, tags: Mapping[str, str] | None = None
+        self,
+        attachments: Mapping[str, tuple[str, bytes]] | None = None,
+        tags: Mapping[str, str] | None = None,
+        sign: Callable[[list[TrackHash]], bytes] | None = None,
     ) -> None:
-        """Finish the file with attachments {name: (media type, bytes)} and tags, and put it in its place."""
+        """Finish the file with attachments {name: (media type, bytes)} and tags, and put it in its place.
+
+        Args:
+            sign: makes one more attachment, manifest.json, of the finished tracks.
+        """
         try:
             if attachments and self._kind != "matroska":
                 raise StaleError(f"{self.path} cannot hold attachments.", "only .mkv can", "name it .mkv", usage=True)
@@ -183,7 +201,10 @@ class MovieWriter:
                 self._mux(stream.encode(None))
             try:
                 self._tracks.close()
-                self._remux(attachments or {}, tags or {})
+                files = dict(attachments or {})
+                if sign is not None and self._kind == "matroska":
+                    files["manifest.json"] = ("application/json", sign(track_hashes(self._stage)))
+                self._remux(files, tags or {})
                 os.replace(self._part, self.path)
             except (FFmpegError, OSError) as error:
                 raise self._failure(error) from error
