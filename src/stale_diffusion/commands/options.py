@@ -74,11 +74,13 @@ def check_output(path: Path, needed: float) -> None:
 
 
 def key_of(path: Path | None, none: bool) -> Any:
-    """The key of a file, or the user's own, made if it is not there, which is said on stderr; None where none is wanted."""
+    """The key of a file, or the user's own, made and said so if it is not there; None where none is wanted."""
     from stale_diffusion.trust import keys
 
     if none and path is not None:
-        raise StaleError("A key was given for nothing.", "--no-watermark uses none", "leave one of them out", usage=True)
+        raise StaleError(
+            "A key was given for nothing.", "--no-watermark uses none", "leave one of them out", usage=True
+        )
     if none:
         return None
     new = not (path or keys.own_path()).exists()

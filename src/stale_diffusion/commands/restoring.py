@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stale_diffusion.commands.options import ModelPath, Seed, SheetPath, check_copy, check_output
+from stale_diffusion.commands.options import (
+    KeyPath,
+    ModelPath,
+    NoWatermark,
+    Seed,
+    SheetPath,
+    check_copy,
+    check_output,
+    key_of,
+)
 from stale_diffusion.errors import StaleError
 
 if TYPE_CHECKING:
@@ -36,6 +45,8 @@ def restore(
     seed: Seed = None,
     model: ModelPath = None,
     sheet: SheetPath = None,
+    key: KeyPath = None,
+    no_watermark: NoWatermark = False,
 ) -> None:
     """Find what is damaged in a movie, and undo it; what is sound is kept as it is."""
     from stale_diffusion import console
@@ -50,6 +61,7 @@ def restore(
     from stale_diffusion.restoring.finding import find
     from stale_diffusion.restoring.restore import restore
 
+    signing = None if damage else key_of(key, no_watermark)
     generator = load(model)
     found = find(movie, generator, lambda what: console.console.print(what, style="dim"))
     _show(found, as_json)
@@ -61,7 +73,7 @@ def restore(
     seed = secrets.randbelow(2**31) if seed is None else seed
     made, _ = restore(generator, movie, plot, seed, findings=found, rates=rates)
     words = ["restore", *(w for text in rate or [] for w in ("--rate", text)), "--seed", str(seed)]
-    _write(made, output, words, sheet)
+    _write(replace(made, key=signing), output, words, sheet)
 
 
 def _check(file: Path, output: Path | None, damage: bool) -> None:

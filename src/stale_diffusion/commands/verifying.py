@@ -20,7 +20,7 @@ def verify(
 ) -> None:
     """Look for the mark and check the signature.
 
-    Exit code 0: a mark of this key or a signature that holds; 3: altered since it was signed; 4: neither mark nor signature.
+    Exit code 0: a mark of this key or a signature that holds; 3: altered since it was signed; 4: neither of the two.
     """
     from stale_diffusion.trust import keys
     from stale_diffusion.trust.verify import verify as look

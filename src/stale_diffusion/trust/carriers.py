@@ -1,8 +1,8 @@
 """Waves with secret phases that carry a mark, and the test that finds them.
 
-A carrier is one complex number of a spectrum; the key gives it a phase. Some carriers are pilots, whose phases say where
-and when; the rest belong to bits, whose sign turns them by half. Only phases are looked at, so under any picture and any
-sound the null law is that of a random walk of unit steps (the Rayleigh test): the randomness is the key's.
+A carrier is one complex number of a spectrum; the key gives it a phase. Some carriers are pilots, whose phases say
+where and when; the rest belong to bits, whose sign turns them by half. Only phases are looked at, so under any picture
+and any sound the null law is that of a random walk of unit steps (the Rayleigh test): the randomness is the key's.
 
 Shapes: N carriers, P pilots, A alignments.
 """

@@ -1,7 +1,7 @@
 """Content Credentials (C2PA) in MP4, by c2pa-python: a certificate of one's own, and no network.
 
-The key signs a leaf certificate's worth of authority for itself: CA and leaf are made from it on the spot, so a stranger's
-validator says that the file is whole and that it does not know who signed it.
+The key is the leaf's; the CA's is derived from it, and both certificates are made on the spot. So a stranger's
+validator says that the file is whole, and that it does not know who signed it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def embed(path: Path, manifest: bytes, key: Key) -> None:
     chain, private = _certificates(key)
     part = path.with_name(f"{path.stem}.c2pa.part{path.suffix}")
     try:
-        signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"ed25519", chain, private, b""))
+        about = c2pa.C2paSignerInfo(b"ed25519", chain, private, None)  # no time stamp: no network
+        signer = c2pa.Signer.from_info(about)
         c2pa.Builder(json.dumps(record)).sign_file(path, part, signer)
         os.replace(part, path)
     except (c2pa.C2paError, OSError) as error:
@@ -62,7 +63,7 @@ def embed(path: Path, manifest: bytes, key: Key) -> None:
 
 
 def state(path: Path) -> str | None:
-    """ "valid" or "altered", as C2PA sees the bytes of the file; None: it has no credentials, or they cannot be read."""
+    """What C2PA says of the bytes of a file, "valid" or "altered"; None: it has no credentials that can be read."""
     store = _store(path)
     if store is None:
         return None
@@ -93,7 +94,7 @@ def _store(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _certificates(key: Key) -> tuple[str, str]:
+def _certificates(key: Key) -> tuple[bytes, bytes]:
     """PEM of leaf and CA, and PEM of the leaf's private key; both derived from the key, so they are always the same."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -126,4 +127,4 @@ def _certificates(key: Key) -> tuple[str, str]:
         certificate("signer", mine.public_key(), x509.random_serial_number(), False),
         certificate("authority", signer.public_key(), x509.random_serial_number(), True),
     )
-    return "".join(c.public_bytes(Encoding.PEM).decode() for c in chain), key.pem().decode()
+    return b"".join(c.public_bytes(Encoding.PEM) for c in chain), key.pem()

@@ -1,7 +1,7 @@
 """The mark in sound: the level of each band sways by less than a decibel, in secret phases that return every 4 seconds.
 
-A sum of 45 slow sways (1 to 12 Hz) multiplies each of 27 bands (280 Hz to 10.7 kHz), so it is hidden by the sound that it
-changes, and silence stays silence. Codecs keep the level of a band: that is what they are made for.
+A sum of 45 slow sways (1 to 12 Hz) multiplies each of 27 bands (280 Hz to 10.7 kHz), so it is hidden by the sound that
+it changes, and silence stays silence. Codecs keep the level of a band: that is what they are made for.
 
 Shapes: N samples, C channels, F windows of 1,024 samples every 512, B = 27 bands, J = 45 sways.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class SoundMark:
         turns = np.exp(2j * np.pi * np.outer(SWAYS, np.arange(hops)) / hops)
         sway = (spectrum @ turns).real * DEPTH * math.sqrt(2 / len(SWAYS))
         bins = np.zeros((hops, SIZE // 2 + 1), np.float32)
-        for b, (low, high) in enumerate(zip(BANDS[:-1], BANDS[1:], strict=True)):
+        for b, (low, high) in enumerate(pairwise(BANDS)):
             bins[:, low:high] = sway[b][:, None]
         self._sway = np.clip(bins, -3 * DEPTH, 3 * DEPTH)
 

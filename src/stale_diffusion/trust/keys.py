@@ -125,7 +125,9 @@ def load(path: Path) -> Key | PublicKey:
             raise ValueError
     except (ValueError, TypeError):  # TypeError: it has a password
         why = "a key is a PEM file of an Ed25519 key, without a password"
-        raise StaleError(f"{path} is not a key.", why, "leave out --key: your own is made at first use", usage=True) from None
+        raise StaleError(
+            f"{path} is not a key.", why, "leave out --key: your own is made at first use", usage=True
+        ) from None
     if os.name == "posix" and mode & 0o077:
         raise StaleError(f"{path} is a private key that others can read.", "whoever has it can sign as you",
                          f"chmod 600 {path}")  # fmt: skip

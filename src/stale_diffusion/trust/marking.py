@@ -16,7 +16,15 @@ from stale_diffusion.trust.heard import RATE, SoundMark
 from stale_diffusion.trust.keys import Key
 from stale_diffusion.trust.sight import SightMark
 
-FIELDS = ("plot", "seed", "steps", "guidance", "model", "picture", "scene")  # of a recipe, what picture and sound are of
+FIELDS = (
+    "plot",
+    "seed",
+    "steps",
+    "guidance",
+    "model",
+    "picture",
+    "scene",
+)  # of a recipe, what picture and sound are of
 
 
 def digest(recipe: Recipe) -> bytes:
@@ -57,6 +65,6 @@ class Marked(Screen):
 
 
 def marked(movie: Movie, key: Key) -> Movie:
-    """The same movie, of which everything that is generated for eye and ear carries a mark, and whose file is signed."""
+    """The same movie; what is generated for eye and ear carries a mark, and its file will be signed."""
     assert movie.screen is not None
     return replace(movie, screen=Marked(movie.screen, key, payload(movie, key)), key=key)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import avg_pool2d
 
 from stale_diffusion.trust.carriers import Carriers, Complex, rayleigh, score
-from stale_diffusion.trust.sight import BAND, HERTZ, K, TILE, UNITS
+from stale_diffusion.trust.sight import BAND, HERTZ, TILE, UNITS, K
 
 RATE = 8  # pictures a second that are looked at
 WINDOW = 20  # seconds that are looked at together
@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where a mark lies: speed of time, scale of the picture, place of its corner in units, one speed for all windows."""
+    """Where a mark lies: speed of time, scale of the picture, place of its corner in units."""
 
     speed: float = 1.0
     scale: float = 1.0
@@ -123,8 +123,8 @@ class Search:
 def search(frames: Floats, carriers: Carriers) -> Search:
     """Look for a mark in one window of flattened pictures (T, H, W).
 
-    First as it was made (half of the chance of an error is spent there), then at other scales, at other speeds, at both,
-    and around the best of them; the first that is found ends it.
+    First as it was made (half of the chance of an error is spent there), then at other scales, at other speeds, at
+    both, and around the best of them; the first that is found ends it.
     """
     at_rest = turning(frames, [1.0])[0]
     best = Search(NOMINAL, score(moved(spectrum(at_rest, 1.0), 0, 0), carriers), math.log10(2))

@@ -14,7 +14,7 @@ from stale_diffusion import media
 from stale_diffusion import recipe as recipes
 from stale_diffusion.errors import StaleError
 from stale_diffusion.trust import credentials, golay, heard, keys, manifest, seen, sight
-from stale_diffusion.trust.carriers import Carriers, rayleigh, score
+from stale_diffusion.trust.carriers import rayleigh, score
 from stale_diffusion.trust.marking import digest
 from stale_diffusion.trust.seen import FOUND, Floats
 
@@ -57,7 +57,7 @@ class Report:
     Args:
         mark: {sight, hearing} -> Mark.
         recipe: whether the mark is of the recipe in the file; None: one of the two is missing.
-        credentials: what C2PA says of the file: valid, altered; None: no Content Credentials, or c2pa-python is missing.
+        credentials: what C2PA says of the file: valid, altered; None: it has none, or c2pa-python is missing.
     """
 
     mark: dict[str, Mark | None]
