@@ -107,7 +107,9 @@ def test_a_mark_is_faint_at_every_size(size: tuple[int, int]) -> None:
     frame = pictures(1, size)[0]
     out = sight.SightMark(SECRET, SIGNS, size)(frame, 0.5)
     difference = out.astype(float) - frame
-    assert out.dtype == np.uint8 and 0 < np.mean(difference**2) < 255**2 / 10**4.2  # above 42 dB
+    assert (
+        out.dtype == np.uint8 and 0 < np.mean(difference**2) < 255**2 / 10**4.0
+    )  # above 40 dB, as the strongest mark is by construction
 
 
 def test_flat_and_dark_pictures_carry_least_and_nothing_wraps_around() -> None:

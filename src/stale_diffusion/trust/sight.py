@@ -22,7 +22,7 @@ LONGEST, SHORTEST = 20.0, 5.0  # wave lengths, units
 HERTZ = 0.25
 FLAT = 0.5  # root mean square of the mark in levels where the picture is flat
 SHARE = 0.3  # and that of the local activity, where there is some
-MOST = 3.0
+MOST = 2.4  # so no picture is ever below 40 dB
 ACROSS = 45  # blocks along the shorter side, in each of which the activity is measured
 DARK = 48.0  # levels below which the mark fades out: a level is more light there
 
