@@ -73,7 +73,7 @@ class SightMark:
         y, x = (round(time * 977) * step % 64 for step in (29, 43))
         mark += self._dither[y : y + height, x : x + width]
         delta = torch.from_numpy(np.floor(mark, out=mark).astype(np.int16))[..., None]
-        return np.asarray((torch.from_numpy(rgb).short() + delta).clamp_(0, 255).byte().numpy())
+        return np.asarray((torch.tensor(rgb).short() + delta).clamp_(0, 255).byte().numpy())
 
     def strength(self, rgb: RGB) -> Floats:
         """Root mean square of the mark in levels, per block: what the calmest neighbour allows."""
