@@ -20,8 +20,9 @@ UNITS = 180  # along the shorter side
 TILE = 128  # units after which the waves repeat
 LONGEST, SHORTEST = 20.0, 5.0  # wave lengths, units
 HERTZ = 0.25
-FLAT = 0.5  # root mean square of the mark in levels where the picture is flat
-SHARE = 0.3  # and that of the local activity, where there is some
+FLAT = 0.3  # root mean square of the mark in levels where the picture is flat
+SHARE = 0.3  # and that of the local activity, where there is more than grain
+GRAIN = 1.0  # levels
 MOST = 2.4  # so no picture is ever below 40 dB
 ACROSS = 45  # blocks along the shorter side, in each of which the activity is measured
 DARK = 48.0  # levels below which the mark fades out: a level is more light there
@@ -86,7 +87,7 @@ class SightMark:
             return np.asarray(lines.reshape(rows, columns, b).sum(2) / b**2)
 
         light = mean(seen)
-        activity = np.sqrt(np.maximum(mean(seen * seen) - light**2, 0))
+        activity = np.maximum(np.sqrt(np.maximum(mean(seen * seen) - light**2, 0)) - GRAIN, 0)
         found = np.clip(FLAT + SHARE * _least(activity), FLAT, MOST) * np.clip(light / DARK, 0, 1)
         return np.asarray(found, np.float32)
 
