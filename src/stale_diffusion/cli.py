@@ -13,8 +13,8 @@ from stale_diffusion.errors import StaleError
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
                   help="Five-sense movies from a diffusion model whose noise is bit rot.")  # fmt: skip
 for verb in (making.generate, making.complete, restoring.restore, looking.inspect, looking.export, editing.import_lanes,
-             auditing.audit, verifying.verify, playing.play, data.ingest, training.train, training.pause, training.resume,
-             training.average, training.excavate, training.share, looking.doctor):  # fmt: skip
+             auditing.audit, verifying.verify, playing.play, data.ingest, training.train, training.pause,
+             training.resume, training.average, training.excavate, training.share, looking.doctor):  # fmt: skip
     app.command()(verb)
 
 dreamscapes = typer.Typer(no_args_is_help=True, help="The five-sense data set: places rendered from scenes.")
