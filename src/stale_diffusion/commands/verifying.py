@@ -41,7 +41,7 @@ def verify(
 
 def as_record(report: Any, keyed: bool) -> dict[str, Any]:
     """The report as JSON has it; `keyed`: whether there was a private key to look for a mark with."""
-    marks = {}
+    marks: dict[str, dict[str, Any]] = {}
     for sense, mark in report.mark.items():
         if mark is None:
             marks[sense] = {"found": None, "why": "nothing to look at" if keyed else "no private key"}

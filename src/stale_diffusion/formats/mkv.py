@@ -102,7 +102,9 @@ def _signer(movie: Movie, files: Mapping[str, tuple[str, bytes]]) -> Callable[[l
     from stale_diffusion.trust import manifest
 
     key = movie.key
-    return key and (lambda tracks: manifest.sign(tracks, {name: data for name, (_, data) in files.items()}, key))
+    if key is None:
+        return None
+    return lambda tracks: manifest.sign(tracks, {name: data for name, (_, data) in files.items()}, key)
 
 
 def _sign_beside(key: Key, path: Path, sidecars: list[Path]) -> list[Path]:

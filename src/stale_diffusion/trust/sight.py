@@ -102,7 +102,7 @@ def _least(grid: Floats) -> Floats:
 def _stretch(out: int, n: int) -> Floats:
     """Linear interpolation from n blocks to `out` pixels, (out, n)."""
     at = np.clip((np.arange(out) + 0.5) * n / out - 0.5, 0, n - 1)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n))).astype(np.float32)
+    return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n))), np.float32)
 
 
 def _waves(n: int, step: float) -> Complex:
