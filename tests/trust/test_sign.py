@@ -17,7 +17,7 @@ from stale_diffusion.errors import StaleError
 from stale_diffusion.trust import keys, manifest, marking
 from stale_diffusion.trust.verify import Report, verify
 
-SIZE = (192, 108)
+SIZE = (320, 180)
 
 
 @pytest.fixture(scope="module")

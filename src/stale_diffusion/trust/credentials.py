@@ -63,12 +63,12 @@ def embed(path: Path, manifest: bytes, key: Key) -> None:
 
 
 def state(path: Path) -> str | None:
-    """What C2PA says of the bytes of a file, "valid" or "altered"; None: it has no credentials that can be read."""
+    """What C2PA says of a file, whoever signed it: "valid" or "altered"; None: no credentials can be read."""
     store = _store(path)
     if store is None:
         return None
     codes = [str(entry.get("code")) for entry in store.get("validation_status") or []]
-    return "altered" if any(code != "signingCredential.untrusted" for code in codes) else "valid"
+    return "altered" if any(code.endswith("mismatch") for code in codes) else "valid"
 
 
 def manifest_of(path: Path) -> bytes | None:

@@ -131,10 +131,11 @@ def in_sight(path: Path, secret: bytes) -> Mark:
     """The mark in the picture of a file."""
     carriers = sight.carriers(secret)
     best: seen.Search | None = None
-    spans = _windows(media.probe(path).seconds)
+    probe = media.probe(path)
+    size, spans = _grid(probe), _windows(probe.seconds)
     searched = _first(spans)
     for start, length in searched:
-        found = seen.search(_flattened(path, start, length), carriers)
+        found = seen.search(_flattened(path, size, start, length), carriers)
         best = found if best is None or found.log10_p < best.log10_p else best
         if best.log10_p + np.log10(len(searched)) < FOUND:
             break
@@ -144,7 +145,7 @@ def in_sight(path: Path, secret: bytes) -> Mark:
         return Mark(min(0.0, chance), speed=best.where.speed, scale=best.where.scale)
     where, total, soft, marked = best.where, 0.0, np.zeros(golay.BITS, np.float32), []
     for start, length in spans:
-        frames = _flattened(path, start, length)
+        frames = _flattened(path, size, start, length)
         coefficients = _at(frames, where)
         total += score(coefficients, carriers)
         soft += carriers.soft(coefficients)
@@ -160,12 +161,15 @@ def _at(frames: Floats, where: seen.Alignment) -> NDArray[np.complex128]:
     return seen.moved(seen.spectrum(seen.turning(frames, [where.speed])[0], where.scale), where.y, where.x)
 
 
-def _flattened(path: Path, start: float, length: float) -> Floats:
+def _grid(probe: media.Probe) -> tuple[int, int]:
+    """Width and height of the picture on the grid of units."""
+    assert probe.video is not None
+    unit = sight.UNITS / min(probe.video.width, probe.video.height)
+    return max(16, round(probe.video.width * unit)), max(16, round(probe.video.height * unit))
+
+
+def _flattened(path: Path, size: tuple[int, int], start: float, length: float) -> Floats:
     """Pictures of a file on the grid of units, (T, H, W), flattened a second at a time."""
-    video = media.probe(path).video
-    assert video is not None
-    unit = sight.UNITS / min(video.width, video.height)
-    size = (max(16, round(video.width * unit)), max(16, round(video.height * unit)))
     grey = [frame @ GREY for frame in media.read_frames(path, Fraction(seen.RATE), size, start, length)]
     if not grey:
         return np.zeros((2, size[1], size[0]), np.float32)
