@@ -62,7 +62,7 @@ def test_a_very_short_movie_is_a_loop_too(tmp_path: Path) -> None:
 def test_a_filmed_movie_keeps_its_size(movie: Movie, tmp_path: Path) -> None:
     movie.save(tmp_path / "clip.webm", (64, 48), 8)
     opened = Movie.open(tmp_path / "clip.webm")
-    assert set(opened.tracks) == {"touch", "smell", "taste"}  # from the sidecars
+    assert set(opened.tracks) == {"touch", "smell", "taste", "balance"}  # from the sidecars
     opened.save(tmp_path / "clip.png")
     opened.save(tmp_path / "clip.webp")
     assert {Image.open(tmp_path / f"clip.{end}").size for end in ("png", "webp")} == {(64, 48)}
