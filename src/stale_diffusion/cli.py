@@ -7,7 +7,9 @@ import sys
 
 import typer
 
-from stale_diffusion.commands import auditing, data, editing, looking, making, playing, restoring, training, verifying
+from stale_diffusion.commands import (
+    auditing, data, editing, looking, making, playing, refusing, restoring, training, verifying,
+)  # fmt: skip
 from stale_diffusion.errors import StaleError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -16,10 +18,16 @@ for verb in (making.generate, making.complete, restoring.restore, looking.inspec
              auditing.audit, verifying.verify, playing.play, data.ingest, training.train, training.pause,
              training.resume, training.average, training.excavate, training.share, looking.doctor):  # fmt: skip
     app.command()(verb)
+app.command()(data.contamination)
 
 dreamscapes = typer.Typer(no_args_is_help=True, help="The five-sense data set: places rendered from scenes.")
 dreamscapes.command()(data.render)
 app.add_typer(dreamscapes, name="dreamscapes")
+
+refuse = typer.Typer(no_args_is_help=True, help="A filter that its owner trains.")
+refuse.command()(refusing.learn)
+refuse.command()(refusing.look)
+app.add_typer(refuse, name="refuse")
 
 
 def main() -> None:

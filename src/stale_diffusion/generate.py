@@ -40,6 +40,7 @@ from stale_diffusion.streams import PERFORMED
 from stale_diffusion.timeline import Origin
 from stale_diffusion.trust.keys import Key, own
 from stale_diffusion.trust.marking import marked
+from stale_diffusion.trust.prude import Prude
 from stale_diffusion.trust.sleep_safe import mastered
 from stale_diffusion.version import VERSION
 
@@ -86,12 +87,14 @@ class Manner:
         until_cake: a segment ends early once every wanted bit is as sure as this, |2 eta - 1| in [0, 1]; None: never.
         sharpen: weight of the Difference-of-Gaussians band that is added to the log-odds over time and place (eq. 1).
         turns: of a looped network; None: as it was trained.
+        refuse: a prude that scenes are steered away from; None: nothing is refused.
     """
 
     sampler: str = "ancestral"
     until_cake: float | None = None
     sharpen: float = 0.0
     turns: int | None = None
+    refuse: Prude | None = None
 
 
 class Generator:
@@ -352,6 +355,8 @@ class Generator:
                 odds = {n: guided(l, guidance) for n, l in odds.items()}
             if self.manner.sharpen:
                 odds = sharpened(odds, self.manner.sharpen)
+            if self.manner.refuse is not None and "scene" in odds:
+                odds["scene"] = self.manner.refuse.steer(odds["scene"])
             eta = {n: torch.sigmoid(l) for n, l in odds.items()}
             if self.model.shape.self_conditioned:
                 thoughts = {n: (2 * e - 1).float().expand(b, -1, -1) for n, e in eta.items()}

@@ -32,9 +32,9 @@ def given_senses(movie: Movie, segments: range, plot: str) -> tuple[dict[str, Bi
     given, draft = Gathered(), Gathered()
     sight, hearing = SENSES["sight"], SENSES["hearing"]
     start, length = float(segments.start * SEGMENT_SECONDS), float(len(segments) * SEGMENT_SECONDS)
-    pictures = _blocks(screen.frames((160, 96), sight.rate, start, length), sight.samples, len(segments))
+    pictures = blocks(screen.frames((160, 96), sight.rate, start, length), sight.samples, len(segments))
     chunks = (chunk.mean(1) for chunk in screen.sound(int(hearing.rate), start, length))
-    sounds = _blocks(_regular(chunks, int(hearing.rate)), SEGMENT_SECONDS, len(segments))
+    sounds = blocks(regular(chunks, int(hearing.rate)), SEGMENT_SECONDS, len(segments))
     for frames, seconds in zip_longest(pictures, sounds):
         sound = None if seconds is None else seconds.reshape(-1)
         if frames is not None:
@@ -61,7 +61,7 @@ class Gathered(dict[str, list[Bits]]):
             self.setdefault(name, []).append(b)
 
 
-def _regular(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
+def regular(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
     """Sound in chunks of `size` samples, the last one filled up with silence."""
     rest = np.zeros(0, np.float32)
     for chunk in chunks:
@@ -73,7 +73,7 @@ def _regular(chunks: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
         yield np.pad(rest, (0, size - len(rest)))
 
 
-def _blocks(items: Iterator[np.ndarray], size: int, count: int) -> Iterator[np.ndarray]:
+def blocks(items: Iterator[np.ndarray], size: int, count: int) -> Iterator[np.ndarray]:
     """`count` blocks of `size` items, (size, ...); a source that ends early holds its last item. Empty: nothing."""
     block: list[np.ndarray] = []
     made = 0

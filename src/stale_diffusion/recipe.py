@@ -42,6 +42,7 @@ class Recipe:
         source: name of the file that was completed or restored.
         scene: the scene's bits, packed, base64.
         edits: what was done to the movie since, in order, each as a command line says it.
+        refused: what a prude refused, when, and by which file.
     """
 
     plot: str
@@ -67,6 +68,7 @@ class Recipe:
     source: str | None = None
     scene: str | None = None
     edits: Sequence[str] = field(default_factory=list)
+    refused: Sequence[str] = field(default_factory=list)
 
     def to_json(self) -> str:
         """The recipe as JSON."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,26 @@ def opened(clip: Path, output: Path | None, plan: Plan) -> Movie:
         movie.tracks["touch"] = given[0]
         console.print(f"touch is given by {given[1]}", markup=False, soft_wrap=True)
     return movie
+
+
+def another(target: Path, clip: Path) -> Path:
+    """The file to write a movie to whose picture is not the clip's any more; StaleError where it is the clip itself."""
+    if target.exists() and clip.exists() and target.samefile(clip):
+        why = "its picture is not the clip's any more, and a clip is never overwritten"
+        raise StaleError("What was refused cannot be written over its clip.", why, "-o another.mkv", usage=True)
+    return target
+
+
+def format_of(movie: Movie) -> dict[str, Any]:
+    """Size and frames a second of a filmed movie, as `Movie.save` takes them; sides are even."""
+    from stale_diffusion.movie import Filmed
+
+    assert isinstance(movie.screen, Filmed) and movie.screen.probe.video is not None
+    video = movie.screen.probe.video
+    return {
+        "size": (max(32, video.width // 2 * 2), max(32, video.height // 2 * 2)),
+        "fps": min(video.fps, Fraction(240)),
+    }
 
 
 def run(

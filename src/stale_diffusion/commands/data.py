@@ -42,3 +42,27 @@ def render(
 
     for path in write(place, output, hours, seed, parse_size(size), parse_rate(fps)):
         typer.echo(str(path))
+
+
+def contamination(
+    train: Annotated[Path, typer.Argument(help="The training set: a folder of clips, or of shards.")],
+    test: Annotated[Path, typer.Argument(help="The test set: the same.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the pairs as CSV as well.")] = None,
+) -> None:
+    """Find clips of a test set whose like, in sight or in sound, is in the training set; exit code 1 if there are."""
+    from stale_diffusion.console import console
+    from stale_diffusion.formats.export import write_atomically
+    from stale_diffusion.trust.contamination import contamination as compare
+    from stale_diffusion.trust.contamination import table
+
+    found = compare(train, test, lambda line: console.print(line, markup=False, soft_wrap=True))
+    lines = table(found)
+    for line in lines if found.pairs else []:
+        typer.echo(line)
+    if output is not None:
+        write_atomically(output, ["".join(f"{line}\n" for line in lines).encode(errors="replace")])
+    share = len(found.contaminated) / found.tested
+    typer.echo(f"{len(found.contaminated)} of {found.tested} test clips ({share:.2%}) are like one of "
+               f"{found.trained} training clips", err=True)  # fmt: skip
+    if found.pairs:
+        raise typer.Exit(1)

@@ -20,6 +20,8 @@ from stale_diffusion.commands.options import (
     NoWatermark,
     Output,
     Price,
+    Refuse,
+    RefuseWith,
     Seed,
     SheetPath,
     Steps,
@@ -33,6 +35,7 @@ from stale_diffusion.commands.options import (
     key_of,
     parse_rate,
     parse_size,
+    read_prude,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +82,8 @@ def generate(
     audio_only: Annotated[
         bool, typer.Option("--audio-only", help="No picture; -o may be .flac, .opus, .m4a, .ogg, .wav, .mka or .mkv.")
     ] = False,
+    refuse: Refuse = None,
+    refuse_with: RefuseWith = "pixelate",
     no_recipe: NoRecipe = False,
     key: KeyPath = None,
     no_watermark: NoWatermark = False,
@@ -95,6 +100,7 @@ def generate(
     pixels, rate = parse_size(size), parse_rate(fps)
     a_second = BYTES_A_SECOND / 4 if sound_alone else BYTES_A_SECOND * pixels[0] * pixels[1] / (640 * 360)
     check_output(output, seconds * a_second)
+    prude = read_prude(refuse, refuse_with)
     started = time.monotonic()
     from stale_diffusion.candidates import best_of as choose
     from stale_diffusion.generate import load
@@ -103,7 +109,8 @@ def generate(
     from stale_diffusion.screens import Unseen
 
     signing = key_of(key, no_watermark)
-    generator = load(model).using(sampler=sampler, sharpen=sharpen, until_cake=CAKE if until_cake else None)
+    manner = {"sampler": sampler, "sharpen": sharpen, "until_cake": CAKE if until_cake else None, "refuse": prude}
+    generator = load(model).using(**manner)
     if budget is not None:
         steps, best_of = _afford(generator, budget, price, seconds, steps, best_of, guidance)
     unfinished = Unfinished(output, {"plot": plot, "steps": steps, "guidance": guidance, "paint": paint,
@@ -137,6 +144,7 @@ def generate(
         unfinished.save(seed, sampled)  # so that a rendering that is interrupted need not be dreamt again
         if loop is not None:
             movie = looped(movie, loop, seconds)
+        movie = refused(movie, prude, refuse_with)
         if sound_alone and movie.screen is not None:
             movie.screen = Unseen(movie.screen)
         _save(movie, output, sheet, started, size=pixels, fps=rate, recipe=not no_recipe)
@@ -201,6 +209,8 @@ def complete(
     model: ModelPath = None,
     sheet: SheetPath = None,
     price: Price = 0.10,
+    refuse: Refuse = None,
+    refuse_with: RefuseWith = "pixelate",
     no_recipe: NoRecipe = False,
     key: KeyPath = None,
     no_watermark: NoWatermark = False,
@@ -212,6 +222,7 @@ def complete(
     target = clip if output is None else output
     check_length(1, steps)
     check_output(target, 2 * clip.stat().st_size if clip.is_file() else 0)
+    prude = read_prude(refuse, refuse_with)
     started = time.monotonic()
     movie = completing.opened(clip, output, plan)
     plan = plan.for_movie(movie)
@@ -222,12 +233,32 @@ def complete(
         plan, movie, clip, plot, seed=seed, steps=steps, guidance=guidance, price=price, model=model
     )  # fmt: skip
     made = replace(made, key=signing)
+    made = refused(made, prude, refuse_with)
+    if made.screen is not movie.screen:  # what was filmed is not shown: another picture has to be written
+        _save(
+            made, completing.another(target, clip), sheet, started, recipe=not no_recipe, **completing.format_of(movie)
+        )
+        return
     if plan.missing:
         _save(made, target, sheet, started, recipe=not no_recipe)
         return
     editing.write(made, target, editing.changes(movie, made), recipe=not no_recipe)
     if sheet is not None:
         _sheet(made, sheet)
+
+
+def refused(movie: Movie, prude: Any, way: str) -> Movie:
+    """The movie without what the prude refuses, said on stderr; the movie itself where there is no prude."""
+    if prude is None:
+        return movie
+    from stale_diffusion import console
+    from stale_diffusion.trust.refusing import refuse as withhold
+
+    out = withhold(movie, prude, way)
+    assert out.recipe is not None
+    for line in out.recipe.refused[1:]:
+        console.console.print(f"{prude.name}: {line}", markup=False, soft_wrap=True)
+    return out
 
 
 def _save(movie: Any, output: Path, sheet: Path | None, started: float, **options: Any) -> None:

@@ -30,6 +30,13 @@ KeyPath = Annotated[
 NoWatermark = Annotated[
     bool, typer.Option("--no-watermark", help="Leave picture and sound unmarked, and the file unsigned.")
 ]
+Refuse = Annotated[
+    Path | None,
+    typer.Option(
+        "--refuse", help="A prude (see refuse learn): keep away from what it refuses, and look again at the end."
+    ),
+]
+RefuseWith = Annotated[str, typer.Option("--refuse-with", help="What is refused is met with: pixelate, cut or stop.")]
 NoRecipe = Annotated[bool, typer.Option("--no-recipe", help="Leave the recipe out of the file.")]
 
 
@@ -157,3 +164,23 @@ def check_sound_alone(path: Path, audio_only: bool) -> bool:
         what = f"{path} is the name of a picture."
         raise StaleError(what, "--audio-only makes none", f"-o {path.with_suffix('.flac')}", usage=True)
     return audio_only or path.suffix.lower() in (*SOUNDS, ".mka")
+
+
+def read_prude(path: Path | None, way: str) -> Any:
+    """The prude of --refuse, or None; refused before a model is loaded if it or --refuse-with cannot be used."""
+    if path is None:
+        return None
+    from stale_diffusion.trust.prude import load_prude
+    from stale_diffusion.trust.refusing import check_way
+
+    check_way(way)
+
+    return load_prude(path)
+
+
+def check_prude_name(path: Path) -> None:
+    """Refuse at once a name that no prude can have."""
+    if path.is_dir() or path.suffix != ".safetensors":
+        raise StaleError(
+            f"{path} is not a prude's name.", "It ends in .safetensors.", "-o prude.safetensors", usage=True
+        )

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stale_diffusion.commands.options import Refuse, RefuseWith, read_prude
 from stale_diffusion.errors import StaleError
+
+if TYPE_CHECKING:
+    from stale_diffusion.movie import Movie
 
 
 def play(
@@ -25,9 +29,12 @@ def play(
     timecode: Annotated[str | None, typer.Option(help="MIDI timecode: out leads; in follows, without a page.")] = None,
     midi: Annotated[str | None, typer.Option(help="The MIDI port for it; a virtual one if missing.")] = None,
     headless: Annotated[bool, typer.Option("--headless", help="No page: devices alone; space pauses.")] = False,
+    refuse: Refuse = None,
+    refuse_with: RefuseWith = "pixelate",
 ) -> None:
     """Play a movie with all its senses in a local page, which makes new ones as well; drive a room's devices."""
     check_token(token)
+    prude = read_prude(refuse, refuse_with)
     from stale_diffusion.movie import Movie
     from stale_diffusion.show import running
 
@@ -37,6 +44,8 @@ def play(
     movie = Movie.open(file) if folder is None and file is not None else None
     if movie is None and (wanted or headless):
         raise StaleError("A show needs a movie.", mend="stale-diffusion play FILE.mkv --osc HOST:PORT", usage=True)
+    if movie is not None and file is not None and prude is not None:
+        file, movie = without_refused(file, movie, prude, refuse_with)
     if movie is not None and (headless or timecode == "in"):
         running.headless(movie, wanted)
         return
@@ -48,9 +57,26 @@ def play(
         app = server.create_app(
             None if folder else file, clock, token=token, folder=folder,
             hosts=() if server.is_loopback(host) else (host,), model=model,
+            options={"refuse": str(refuse.resolve()), "refuse_with": refuse_with} if refuse is not None else None,
         )  # fmt: skip
         address = server.address_of(listener, host, token)
         server.serve(app, listener, lambda: _ready(address, browser, server.is_loopback(host)))
+
+
+def without_refused(file: Path, movie: Movie, prude: Any, way: str) -> tuple[Path, Movie]:
+    """The file and movie to play: themselves, or a copy beside the file without what the prude refuses."""
+    from stale_diffusion.commands.completing import format_of
+    from stale_diffusion.commands.making import refused
+    from stale_diffusion.console import console
+    from stale_diffusion.movie import Movie
+
+    out = refused(movie, prude, way)
+    if out.screen is movie.screen:
+        return file, movie
+    copy = file.with_name(f"{file.stem}.refused.mkv")
+    out.save(copy, **format_of(movie))
+    console.print(f"{copy} is what is played", markup=False, soft_wrap=True)
+    return copy, Movie.open(copy)
 
 
 def check_token(token: str | None) -> None:

@@ -203,13 +203,18 @@ def make(wish: dict[str, Any], orders: Orders) -> None:
 
     from stale_diffusion.generate import load
     from stale_diffusion.media import GrowingMovie
+    from stale_diffusion.trust.prude import load_prude
+    from stale_diffusion.trust.refusing import refuse
 
     torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))  # a core for the browser that shows it
     folder, output = Path(wish["folder"]), Path(wish["output"])
-    generator = load(wish["model"])
+    prude = load_prude(Path(wish["refuse"])) if wish.get("refuse") else None
+    generator = load(wish["model"]).using(refuse=prude)
     tell(kind="loaded")
     steps = Steps(folder, orders)
     movie = generator.generate(wish["plot"], wish["seconds"], wish["seed"], wish.get("steps", STEPS), watch=steps)
+    if prude is not None:
+        movie = refuse(movie, prude, wish.get("refuse_with", "pixelate"))
     assert movie.screen is not None
     _write_lanes(movie, folder / "lanes.json", output.name)
     tell(kind="sampled")
