@@ -115,7 +115,7 @@ def detail(stills: Tensor) -> Tensor:
     high = (stills - rows @ stills @ columns.T).flatten(-2)
     high = high - high.mean(-1, keepdim=True)
     size = high.norm(dim=-1, keepdim=True)
-    return high / (size.square() + _DARK**2 * high.shape[-1]).sqrt()
+    return torch.div(high, (size.square() + _DARK**2 * high.shape[-1]).sqrt())
 
 
 def viewed(stills: Stills) -> Tensor:

@@ -22,7 +22,7 @@ class Index:
         n = len(vectors_ND)
         lists = 1 if n <= 20_000 else min(4096, n // LISTED)
         self.centres = _kmeans(vectors_ND, lists, seed)
-        own = torch.cat([(part @ self.centres.T).argmax(1) for part in vectors_ND.split(65_536)])
+        own = torch.cat([(part @ self.centres.T).argmax(1) for part in torch.split(vectors_ND, 65_536)])
         self.order = own.argsort(stable=True)
         self.vectors = vectors_ND[self.order]
         self.bounds = torch.cat([torch.zeros(1, dtype=torch.long), own.bincount(minlength=lists).cumsum(0)])
@@ -41,7 +41,7 @@ class Index:
             first, last = int(self.bounds[l]), int(self.bounds[l + 1])
             if not len(slots) or first == last:
                 continue
-            for part in slots.split(4096):
+            for part in torch.split(slots, 4096):
                 near = (queries_QD[part // probes] @ self.vectors[first:last].T).topk(min(k, last - first), 1)
                 scores[part, : near.values.shape[1]] = near.values
                 found[part, : near.values.shape[1]] = self.order[first + near.indices]

@@ -147,7 +147,7 @@ def _fit(sense: str, xs: Sequence[Floats], labels: NDArray[np.int64], seed: int)
         optimizer.param_groups[0]["lr"] = 0.01 * (1 - step / STEPS)
         noisy = x_NF + 0.3 * torch.randn_like(x_NF)
         scores = torch.relu(noisy @ hidden + offset) @ out + bias
-        pooled = torch.stack([_pool(part, POOL[sense]) for part in scores.split(sizes)])
+        pooled = torch.stack([_pool(part, POOL[sense]) for part in torch.split(scores, sizes)])
         loss = (weight_N * torch.relu(1 - y_N * pooled)).sum()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -105,7 +105,7 @@ def of_set(path: Path, skipped: Callable[[str], None] = lambda _: None) -> Itera
 
 def _pooled(x: Tensor) -> Tensor:
     """Detail (..., P) -> (..., 80), of length one, averaged over 3x4 pixels."""
-    y = x.unflatten(-1, (HEIGHT // 3, 3, WIDTH // 4, 4)).mean((-3, -1)).flatten(-2)
+    y = x.reshape(*x.shape[:-1], HEIGHT // 3, 3, WIDTH // 4, 4).mean((-3, -1)).flatten(-2)
     return F.normalize(y, dim=-1)
 
 
@@ -190,7 +190,7 @@ class Library:
             if not sum(sizes):
                 continue
             scores, found = self.indices[sense].search(torch.cat(queries), 2 * CANDIDATES)
-            for one, s, f in zip(out, scores.split(sizes), found.split(sizes), strict=True):
+            for one, s, f in zip(out, torch.split(scores, sizes), torch.split(found, sizes), strict=True):
                 one[sense] = _best(self.owners[sense], s, f)
         return out
 
