@@ -22,8 +22,7 @@ same.
 
 Data goes to stdout, progress to stderr. Exit codes: 0 done, 1 failed, 2 called wrongly, 130 stopped by Ctrl-C (143 by
 SIGTERM, `train` only). An error is one message: what, why, and what mends it; `--debug`, anywhere, shows the traceback
-as well. Planned and not there yet:
-`import-lanes` (issue 6), `pause`, `resume`, `average`, `excavate` (issue 7).
+as well.
 """
 
 
