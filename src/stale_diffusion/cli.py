@@ -8,7 +8,16 @@ import sys
 import typer
 
 from stale_diffusion.commands import (
-    auditing, data, editing, looking, making, playing, refusing, restoring, training, verifying,
+    auditing,
+    data,
+    editing,
+    looking,
+    making,
+    playing,
+    refusing,
+    restoring,
+    training,
+    verifying,
 )  # fmt: skip
 from stale_diffusion.errors import StaleError
 
