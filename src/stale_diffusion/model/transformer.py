@@ -135,9 +135,10 @@ class Reader(nn.Module):
         self.start_KD: Tensor
         self.weigh_KDF: Tensor
         self.register_buffer("start_KD", torch.tensor(starts), persistent=False)
-        self.waves = waves
-        if waves:
-            self.register_buffer("weigh_KDF", _weights(widths, bits), persistent=False)
+        weigh_KDF = _weights(widths, bits)
+        self.waves = waves if weigh_KDF.shape[-1] else 0  # where every bit stands alone there is no number
+        if self.waves:
+            self.register_buffer("weigh_KDF", weigh_KDF, persistent=False)
             self.wave = Port(kinds, 2 * waves * self.weigh_KDF.shape[-1], width, bias=False)
             nn.init.zeros_(self.wave.weight)  # a network that knew no waves goes on as it was
 
