@@ -68,7 +68,7 @@ def test_stills_loops_and_webm(model: Path, tmp_path: Path) -> None:
     assert (tmp_path / "rain.png").read_bytes()[1:4] == b"PNG"
     assert (tmp_path / "rain.webp").read_bytes()[8:12] == b"WEBP"
     found = json.loads(run("inspect", tmp_path / "rain.webm", "--json").stdout)
-    assert set(found["tracks"]) == {"touch", "smell", "taste"}
+    assert set(found["tracks"]) == {"touch", "smell", "taste", "balance"}
     done = run("export", tmp_path / "rain.webm", "--to", tmp_path / "out", "--formats", "aroma,card")
     assert [Path(line).name for line in done.stdout.split()] == ["movie.aroma.json", "movie.card.png", "movie.card.pdf"]
 
