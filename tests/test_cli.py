@@ -163,6 +163,49 @@ def test_ctrl_c_leaves_something_that_goes_on(model: Path, tmp_path: Path) -> No
     out = tmp_path / "long.mkv"
     words = [sys.executable, "-m", "stale_diffusion", "generate", "rain", "-o", str(out), "--seconds", "400",
              "--model", str(model), "--steps", "4"]  # fmt: skip
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "segment 3/" in line:
+            break
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait(60) == 130 and "run the same command again" in rest and "Traceback" not in rest
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mkv.unfinished"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    begun = [next(process.stderr) for _ in range(3)]
+    process.kill()
+    assert any("going on with" in line for line in begun) and any(
+        "segment" in line and "segment 1/" not in line for line in begun
+    )
+
+
+SMALL_TRAINING = """
+[data]
+drawn = 16
+segments = 2
+performed = 0
+[model]
+width = 32
+depth = 1
+heads = 2
+[train]
+steps = 100000
+batch = 4
+log_steps = 1
+mix = { dream = 1.0 }
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_training_that_is_told_to_stop_saves_and_goes_on(number: str, code: int, tmp_path: Path) -> None:
+    import signal
+
+    config, folder = tmp_path / "small.toml", tmp_path / "run"
+    config.write_text(SMALL_TRAINING)
+    words = [sys.executable, "-m", "stale_diffusion", "train", str(config), "--run", str(folder), "--workers", "1"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert any("3/100000" in line for line in process.stdout)
