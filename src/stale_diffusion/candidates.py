@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,9 @@ def sharpness(movie: Movie) -> float:
     return eq1.energy(np.stack([*movie.screen.stills(STILLS, SIZE)]))
 
 
-def best_of(generator: Generator, make: Make, plot: str, seed: int, count: int, by: str = "score") -> Candidate:
+def best_of(
+    generator: Generator, make: Make, plot: str | Sequence[str], seed: int, count: int, by: str = "score"
+) -> Candidate:
     """Make `count` movies from seed, seed + 1, ... and keep the best; its recipe names its own seed and the whole cost.
 
     Args:

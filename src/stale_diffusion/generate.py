@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stale_diffusion import drafts
+from stale_diffusion import drafts, scene
 from stale_diffusion import recipe as recipes
 from stale_diffusion.channel import corrupt
 from stale_diffusion.errors import StaleError
@@ -137,6 +137,7 @@ class Generator:
         bedtime: float = 0,
         key: Key | None = None,
         watermark: bool = True,
+        plots: Sequence[str] = (),
     ) -> Movie:
         """Generate a movie from a plot.
 
@@ -154,6 +155,7 @@ class Generator:
             bedtime: minutes at the end in which the picture grows dim and warm and the sound soft.
             key: marks picture and sound, and signs the file; None: the user's own, which is made at first use.
             watermark: false leaves picture and sound unmarked and the file unsigned.
+            plots: of each segment, where `plot` is a screenplay (screenplay.deal); where they differ, places turn.
         """
         key = (key or own()) if watermark else None
         wanted = tuple(n for n in (*PERFORMED, *(SENSED if paint else ())) if n in self.streams)
@@ -162,7 +164,7 @@ class Generator:
         bits = sampled if sampled is not None else {}
         parts: Parts = {name: list(b[:, None]) for name, b in (sampled or {}).items()}
         try:
-            self._run(parts, {}, wanted, segments, plot, seed, steps, guidance, watch, fine=paint)
+            self._run(parts, {}, wanted, segments, plots or plot, seed, steps, guidance, watch, fine=paint)
         finally:  # whatever ends it, what was dreamt is there
             bits |= joined(parts)
         movie = self._movie(bits, seconds, bits["scene"])
@@ -235,9 +237,9 @@ class Generator:
         return restore(self, movie, plot, seed, rates=rates)[0]
 
     def _run(
-        self, parts: Parts, given: Mapping[str, Bits], wanted: tuple[str, ...], segments: int, plot: str,
-        seed: int, steps: int, guidance: float, watch: Callable[[Preview], None] | None, *, fine: bool,
-        draft: Mapping[str, Bits] | None = None, named: Named | None = None,
+        self, parts: Parts, given: Mapping[str, Bits], wanted: tuple[str, ...], segments: int,
+        plots: str | Sequence[str], seed: int, steps: int, guidance: float, watch: Callable[[Preview], None] | None,
+        *, fine: bool, draft: Mapping[str, Bits] | None = None, named: Named | None = None,
     ) -> None:  # fmt: skip
         """Sample segment after segment into `parts`; each draws from a generator of its own, so any can be redone."""
         if steps < 1:
@@ -246,14 +248,18 @@ class Generator:
         done = min((len(p) for p in parts.values()), default=0)
         for s in range(done, segments):
             generator = torch.Generator().manual_seed(segment_seed(seed, s))
+            before, plot, to = (plot_of(plots, min(max(i, 0), segments - 1)) for i in (s - 1, s, s + 1))
             past = {n: torch.from_numpy(parts[n][s - 1].copy()) for n in names} if s else {}
             known = {n: torch.from_numpy(b[s : s + 1].copy()) for n, b in given.items()}
             out: dict[str, Tensor] = {}
             begun = {n: b[s : s + 1] for n, b in (draft or {}).items() if n in wanted}
-            for preview, out in self.segment(known, wanted, past, plot, steps, guidance, generator, begun, named or {}):
+            for preview, out in self.segment(
+                known, wanted, past, plot, steps, guidance, generator, begun, named or {}, hold=plot == before
+            ):
                 if watch is not None:
                     watch(Preview(s, segments, preview[0], steps, preview[1], preview[2], _numpy(out)))
             if "scene" in wanted:
+                out["scene"] = out["scene"] if to == plot else self._turned(out, to, steps, guidance, generator)
                 out = self._refelt(out, parts, wanted, past, plot, steps, guidance, generator)
             if fine:
                 out[FINE] = self._fine(out, past, plot, max(1, steps // 2), guidance, generator)
@@ -263,7 +269,7 @@ class Generator:
     def segment(
         self, known: dict[str, Tensor], wanted: tuple[str, ...], past: dict[str, Tensor], plot: str, steps: int,
         guidance: float, generator: torch.Generator, draft: Mapping[str, Bits], named: Named,
-        stale: Mapping[str, NDArray[np.float64]] | None = None,
+        stale: Mapping[str, NDArray[np.float64]] | None = None, hold: bool = True,
     ) -> Iterator[tuple[tuple[int, float, float], dict[str, Tensor]]]:  # fmt: skip
         """Sample the wanted streams of one segment, given the known ones and the one before, from a draft if any.
 
@@ -271,6 +277,7 @@ class Generator:
             known, past: {stream: bits (1, L, D)} of this segment and of the one before.
             draft: {stream: bits (1, L, D)} to begin from, DRAFT stale, or as stale as `stale` says, (1, L, 1).
             named: what a plot names, given bit by bit.
+            hold: weather and camera stay as they were.
 
         Yields:
             (step, staleness, certainty) and {stream: bits (1, L, D)}, the known ones too.
@@ -293,9 +300,17 @@ class Generator:
         walk = SAMPLERS[self.manner.sampler]
         for step in walk(denoise, pack(x), pack(start), steps, [generator], until_cake=self.manner.until_cake):
             out = {**known, **unpack(step.bits, shapes)}
-            if "scene" in out and past:
+            if hold and "scene" in wanted and past:
                 _hold(out["scene"], past["scene"])
             yield (step.index, step.staleness, float(step.certainty[0])), out
+
+    def _turned(
+        self, now: dict[str, Tensor], plot: str, steps: int, guidance: float, generator: torch.Generator
+    ) -> Tensor:
+        """The scene (1, L, D) of a segment, turning into the place of another plot, which is dreamt ahead for it."""
+        for _, out in self.segment({}, ("scene",), {}, plot, steps, guidance, generator, {}, {}):
+            ahead = out["scene"]
+        return torch.from_numpy(scene.turning(now["scene"].numpy(), ahead.numpy()))
 
     def _refelt(
         self, out: dict[str, Tensor], parts: Parts, wanted: tuple[str, ...], past: dict[str, Tensor], plot: str,
@@ -383,7 +398,7 @@ class Generator:
             spent.append(time.perf_counter() - started)
         return 1.5 * min(spent)
 
-    def score(self, bits: Mapping[str, Bits], plot: str) -> float:
+    def score(self, bits: Mapping[str, Bits], plot: str | Sequence[str]) -> float:
         """y-hat, eq. 4: how well the senses and the plot belong together, mean over the segments."""
         streams = [n for n in (*PERFORMED, *SENSED) if n in bits]
         total = 0.0
@@ -392,7 +407,7 @@ class Generator:
             now = {n: torch.from_numpy(bits[n][s : s + 1]) for n in streams}
             tokens = {n: whole(b, torch.zeros(b.shape[:2])) for n, b in now.items()}
             with torch.inference_mode():
-                total += float(self.model(tokens, {}, self._encode([plot]))[1])
+                total += float(self.model(tokens, {}, self._encode([plot_of(plot, s)]))[1])
         return total / count
 
     def _check_missing(self, movie: Movie) -> None:
@@ -444,6 +459,11 @@ def _segments(seconds: float) -> int:
     if not (math.isfinite(seconds) and seconds > 0):
         raise StaleError(f"A movie of {seconds} seconds cannot be made.", mend="Ask for --seconds 20.", usage=True)
     return math.ceil(round(seconds / SEGMENT_SECONDS, 9))
+
+
+def plot_of(plots: str | Sequence[str], segment: int) -> str:
+    """The plot of a segment, of one for all or of one for each; the last is that of all that come after."""
+    return plots if isinstance(plots, str) else plots[min(segment, len(plots) - 1)]
 
 
 def segment_seed(seed: int, segment: int) -> int:

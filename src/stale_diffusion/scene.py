@@ -221,6 +221,22 @@ _GRID = 64  # samples a second of the tables a stage reads its curves from
 _JOIN_SECONDS = 1.0
 
 
+def turned(last: Segment, after: Segment) -> Segment:
+    """The last segment of one place as it turns into the place of the segment after it; what of that one's curves is
+    not in it is there as it comes."""
+    ramp = fit_curve(0.5 - 0.5 * np.cos(np.pi * (np.arange(16) + 0.5) / 16))
+    start = np.zeros(1)
+    coming = {n: fit_curve(np.full(16, read_curve(c, start)[0])) for n, c in after.curves.items()}
+    return replace(last, next=after.place, curves={**coming, **last.curves, "mix": ramp})
+
+
+def turning(last: Bits, after: Bits) -> Bits:
+    """`turned` for bits (1, L, D), which know no absent curves: one at rest, under 0.02, counts as absent."""
+    segment, coming = decode(last)[0], decode(after)[0]
+    curves = {n: c for n, c in segment.curves.items() if np.abs(read_curve(c, _TICKS)).max() > 0.02}
+    return encode([turned(replace(segment, curves=curves), coming)])
+
+
 class Stage:
     """Scene segments laid on the movie's clock: every curve continuous, every event with its absolute time.
 

@@ -47,9 +47,18 @@ CAKE = 0.99  # certainty at which a bit is hard
 
 
 def generate(
-    plot: Annotated[str, typer.Argument(help="What is to happen; empty: anything.", envvar="STALE_DIFFUSION_PLOT")],
+    plot: Annotated[
+        str,
+        typer.Argument(
+            help="What is to happen; empty: anything; NAME.fountain: a screenplay, scene by scene.",
+            envvar="STALE_DIFFUSION_PLOT",
+        ),
+    ],
     output: Output,
-    seconds: Annotated[float, typer.Option(help="Length.", envvar="STALE_DIFFUSION_SECONDS")] = 20,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Length; 20, or what a screenplay says, if not given.", envvar="STALE_DIFFUSION_SECONDS"),
+    ] = None,
     seed: Seed = None,
     steps: Steps = 16,
     size: Annotated[str, typer.Option(help="Width x height of the picture.")] = "640x360",
@@ -92,7 +101,8 @@ def generate(
     from stale_diffusion import console
     from stale_diffusion.resume import Unfinished
 
-    check_length(seconds, steps)
+    check_length(20 if seconds is None else seconds, steps)
+    plot, plots, seconds = _told(plot, seconds, loop)
     check_manner(sampler, sharpen, best_of, by)
     check_bedtime(bedtime, sleep_safe)
     made = check_turns(seconds, loop, bedtime, output)
@@ -113,7 +123,7 @@ def generate(
     generator = load(model).using(**manner)
     if budget is not None:
         steps, best_of = _afford(generator, budget, price, seconds, steps, best_of, guidance)
-    unfinished = Unfinished(output, {"plot": plot, "steps": steps, "guidance": guidance, "paint": paint,
+    unfinished = Unfinished(output, {"plot": plot, "plots": plots, "steps": steps, "guidance": guidance, "paint": paint,
                                      "model": generator.digest, "seconds": made, "best of": [best_of, by],
                                      "manner": str(generator.manner)})  # fmt: skip
     seed, sampled = unfinished.load(seed)
@@ -126,13 +136,13 @@ def generate(
     def make(chosen: int, bits: dict[str, Bits]) -> Movie:
         return generator.generate(
             plot, made, chosen, steps, paint=paint, guidance=guidance, price=price, sampled=bits,
-            sleep_safe=sleep_safe, bedtime=bedtime, key=signing, watermark=not no_watermark,
+            sleep_safe=sleep_safe, bedtime=bedtime, key=signing, watermark=not no_watermark, plots=plots,
             watch=lambda p: console.console.print(console.preview_line(p), markup=False, soft_wrap=True),
         )  # fmt: skip
 
     try:
         if best_of > 1 and not sampled:
-            best = choose(generator, make, plot, seed, best_of, by)
+            best = choose(generator, make, plots or plot, seed, best_of, by)
             movie, sampled = best.movie, best.bits
             assert movie.recipe is not None and movie.recipe.seed is not None
             seed = movie.recipe.seed
@@ -155,6 +165,20 @@ def generate(
             console.console.print(f"\nstopped; {mend}", markup=False, soft_wrap=True)
         raise
     unfinished.forget()
+
+
+def _told(plot: str, seconds: float | None, loop: float | None) -> tuple[str, list[str], float]:
+    """The plot or the text of the screenplay that it names, the plots of its segments if so, and the movie's seconds.
+
+    A loop goes through all scenes in each of its turns.
+    """
+    from stale_diffusion import screenplay
+
+    if not plot.endswith(screenplay.SUFFIX):
+        return plot, [], 20 if seconds is None else seconds
+    text, scenes = screenplay.read(Path(plot))
+    length, plots = screenplay.deal(scenes, seconds if loop is None else loop)
+    return text, plots, length if seconds is None else seconds
 
 
 def _afford(

@@ -51,10 +51,7 @@ def _turn(rng: np.random.Generator, segments: int, first: str) -> tuple[list[Seg
     last = before[-1]
     hour = {"hour": last.statics["hour"]}
     after = [replace(s, variant=last.variant, statics={**s.statics, **hour}) for s in after]
-    ramp = scene.fit_curve(0.5 - 0.5 * np.cos(np.pi * (np.arange(16) + 0.5) / 16))
-    start = np.zeros(1)
-    coming = {n: scene.fit_curve(np.full(16, scene.read_curve(c, start)[0])) for n, c in after[0].curves.items()}
-    before[-1] = replace(last, next=second, curves={**coming, **last.curves, "mix": ramp})
+    before[-1] = scene.turned(last, after[0])
     captions = place(first).caption(before, rng), place(second).caption(after, rng)
     return before + after, str(rng.choice(_THEN)).format(*captions)
 
