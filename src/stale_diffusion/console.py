@@ -58,8 +58,9 @@ def summary(movie: Movie, files: list[Path], seconds: float) -> None:
     recipe = movie.described()
     tracks = ", ".join(f"{name} ({origin})" for name, origin in recipe.senses.items())
     filmed = " and ".join(s for s in ("sight", "hearing") if recipe.senses.get(s) == "given")
+    ear = "the sound as it was given, the picture performed from the scene that was guessed from it"
     picture = {
-        "performed": "performed from the scene",
+        "performed": ear if filmed == "hearing" else "performed from the scene",
         "painted": "painted by the network",
         "filmed": f"{filmed} as filmed",
     }

@@ -167,9 +167,9 @@ class Generator:
             self._run(parts, {}, wanted, segments, plots or plot, seed, steps, guidance, watch, fine=paint)
         finally:  # whatever ends it, what was dreamt is there
             bits |= joined(parts)
-        movie = self._movie(bits, seconds, bits["scene"])
+        movie = self.movie_of(bits, seconds, bits["scene"])
         movie.screen = Painted(bits, seconds) if paint else Performed(bits["scene"], seconds)
-        movie.recipe = self._recipe(plot, seed, steps, guidance, bits, time.monotonic() - started, price)
+        movie.recipe = self.recipe_of(plot, seed, steps, guidance, bits, time.monotonic() - started, price)
         movie = mastered(movie, bedtime) if sleep_safe else movie
         return marked(movie, key) if key is not None else movie
 
@@ -202,7 +202,7 @@ class Generator:
         self._check_missing(movie)
         wanted = tuple(n for n in (*PERFORMED[1:], *SENSED) if n not in given and n in self.streams)
         if not {n.split(".")[0] for n in wanted} & {*FELT}:  # what is missing is performed; nothing is sampled
-            done = self._movie({}, movie.seconds, movie.scene)
+            done = self.movie_of({}, movie.seconds, movie.scene)
             return replace(movie, tracks=done.tracks | movie.tracks)
         parts: Parts = {}
         self._run(
@@ -220,11 +220,11 @@ class Generator:
             named=drafts.named(plot) if "smell" not in given else {},
         )
         bits = joined(parts)
-        out = self._movie(bits, movie.seconds, movie.scene)
+        out = self.movie_of(bits, movie.seconds, movie.scene)
         out.tracks |= movie.tracks
         out.screen = movie.screen
         felt = {n: b for n, b in bits.items() if n.split(".")[0] in FELT and n not in given}
-        made = self._recipe(plot, seed, steps, guidance, felt, time.monotonic() - started, price)
+        made = self.recipe_of(plot, seed, steps, guidance, felt, time.monotonic() - started, price)
         out.recipe = _with_source(made, movie)
         return out
 
@@ -417,7 +417,7 @@ class Generator:
             why = f"This model was trained without {', '.join(missing)}, and the movie has no scene to perform it from."
             raise StaleError("There is nothing to be made in this movie.", why, "Name another --model.", usage=True)
 
-    def _movie(self, bits: Mapping[str, Bits], seconds: float, scene: Bits | None) -> Movie:
+    def movie_of(self, bits: Mapping[str, Bits], seconds: float, scene: Bits | None) -> Movie:
         """The tracks of sampled bits; a sense that the network does not know is performed from the scene, if any."""
         tracks = {}
         unknown = [n for n in FELT if any(s.name not in self.streams for s in SENSES[n].streams)]
@@ -434,9 +434,10 @@ class Generator:
             tracks[name] = Track(name, sense.rate, sense.channels, sense.unit, values, origin)
         return Movie(seconds, None, tracks, scene=scene)
 
-    def _recipe(
+    def recipe_of(
         self, plot: str, seed: int, steps: int, guidance: float, bits: Mapping[str, Bits], spent: float, price: float
     ) -> Recipe:
+        """What was sampled, {stream: (S, L, D)}, in `spent` seconds, and what that cost at `price` dollars an hour."""
         size = recipes.xz_bits(bits.values())
         cost = max(spent * price / 3600, 1e-9)
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -150,7 +150,7 @@ class Movie:
         """The plot on one line, at most 200 characters, or the name of the file."""
         plot = self.recipe.plot if self.recipe is not None else ""
         words = "".join(c if c.isprintable() else " " for c in plot[:1000]).split()
-        name = self.screen.path.stem if isinstance(self.screen, Filmed) else "untitled"
+        name = self.screen.source.stem if self.screen is not None and self.screen.source is not None else "untitled"
         return textwrap.shorten(" ".join(words), 200, placeholder=" …") if words else name
 
     def track(self, sense: str) -> Track:

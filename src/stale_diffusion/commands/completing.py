@@ -14,6 +14,7 @@ from stale_diffusion.senses import FELT
 if TYPE_CHECKING:
     from stale_diffusion.edit import Span
     from stale_diffusion.movie import Movie
+    from stale_diffusion.trust.keys import Key
 
 
 @dataclass(frozen=True)
@@ -118,11 +119,20 @@ def format_of(movie: Movie) -> dict[str, Any]:
     }
 
 
+def pictured(plan: Plan, movie: Movie, output: Path) -> bool:
+    """Whether a picture is to be made: the clip is a sound alone, it lacks other senses, and OUTPUT holds a picture."""
+    from stale_diffusion.alone import heard_only
+    from stale_diffusion.movie import SOUNDS
+
+    sound = output.suffix.lower() in (*SOUNDS, ".mka")
+    return bool(plan.missing) and not plan.spans and not sound and heard_only(movie)
+
+
 def run(
     plan: Plan, movie: Movie, clip: Path, plot: str | None, *, seed: int, steps: int, guidance: float, price: float,
-    model: str | None,
+    model: str | None, output: Path, key: Key | None,
 ) -> Movie:  # fmt: skip
-    """The movie with what the plan asks for."""
+    """The movie with what the plan asks for; a sound alone gets a picture as well, marked with `key`."""
     import shlex
 
     from stale_diffusion import console, edit
@@ -144,8 +154,12 @@ def run(
             made = redo(generator, made, plan.spans, told, seed, steps, strength=plan.strength, **rest)
             words += ["--seed", str(seed), "--steps", str(steps), "--guidance", f"{guidance:g}"]
             words += ["--plot", plot] if plot is not None else []
-        if plan.missing:
-            known = told if told is not None else movie.recipe.plot if movie.recipe else ""
+        known = told if told is not None else movie.recipe.plot if movie.recipe else ""
+        if pictured(plan, movie, output):
+            from stale_diffusion.alone import accompanied
+
+            made = accompanied(generator, made, known, seed, steps, price=price, key=key, **rest)
+        elif plan.missing:
             made = generator.complete(made, known, seed, steps, price=price, **rest)
     redone = {span.sense for span in plan.spans}
     for sense, factor in plan.strength.items():

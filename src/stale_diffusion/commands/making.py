@@ -194,7 +194,9 @@ def _afford(
 
 
 def complete(
-    clip: Annotated[Path, typer.Argument(help="A video; its picture and sound are kept packet for packet.")],
+    clip: Annotated[
+        Path, typer.Argument(help="A video, or a sound alone, which gets a picture; it is kept packet for packet.")
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -251,10 +253,16 @@ def complete(
     movie = completing.opened(clip, output, plan)
     plan = plan.for_movie(movie)
     check_copy(target, clip)
+    if completing.pictured(plan, movie, target):
+        from stale_diffusion.alone import check_sound
+
+        check_sound(movie)
+        check_output(target, movie.seconds * BYTES_A_SECOND)
     seed = secrets.randbelow(2**31) if seed is None else seed
     signing = key_of(key, no_watermark)
     made = completing.run(
-        plan, movie, clip, plot, seed=seed, steps=steps, guidance=guidance, price=price, model=model
+        plan, movie, clip, plot, seed=seed, steps=steps, guidance=guidance, price=price, model=model, output=target,
+        key=signing,
     )  # fmt: skip
     made = replace(made, key=signing)
     made = refused(made, prude, refuse_with)

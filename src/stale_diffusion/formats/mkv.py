@@ -56,7 +56,7 @@ def write(
     copied, anew = movie.screen.source, movie.screen.anew
     if not recipe:
         movie = replace(movie, recipe=None)  # its plot is the title of other formats, too
-    elif movie.recipe is not None and copied is None:
+    elif movie.recipe is not None and movie.screen.kind != "filmed":
         movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
     movie = replace(movie, tracks={name: timeline.settled(track) for name, track in movie.tracks.items()})
     inside = path.suffix.lower() in (".mkv", ".mka") and movie.seconds <= SIDECAR_SECONDS

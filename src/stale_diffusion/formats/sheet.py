@@ -81,7 +81,9 @@ def _footer(movie: Movie) -> str:
     parts = ["Stale Diffusion"]
     recipe = movie.recipe
     if movie.screen is not None:
-        parts.append(f"picture and sound {(recipe and recipe.picture) or movie.screen.kind}")
+        kind = (recipe and recipe.picture) or movie.screen.kind
+        given = recipe is not None and kind == "performed" and recipe.senses.get("hearing") == "given"
+        parts.append(f"picture {kind}   ·   sound given" if given else f"picture and sound {kind}")
     origins: dict[str, list[str]] = {}
     for name, track in movie.tracks.items():
         origins.setdefault(track.origin, []).append(name)

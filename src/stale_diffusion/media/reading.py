@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from stale_diffusion.errors import StaleError
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,flac,wav"  # none of these opens another file or an address
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,ogg,flac,wav,mp3"  # none of these opens another file or an address
 MAX_PIXELS = 8192 * 4320
 MAX_SECONDS = 24 * 3600
 MAX_ATTACHMENT_BYTES = 64 * 2**20
@@ -98,7 +98,7 @@ def open_file(path: str | Path) -> InputContainer:
     except PermissionError:
         raise StaleError(f"{path} cannot be read.", "permission denied", f"chmod +r {path}") from None
     except (FFmpegError, OSError, ValueError):
-        why = "it is damaged, cut short, or of another format than MP4, MOV, MKV, WebM, Ogg, FLAC, WAV"
+        why = "it is damaged, cut short, or of another format than MP4, MOV, MKV, WebM, Ogg, FLAC, WAV, MP3"
         raise StaleError(f"{path} is not a readable media file.", why, "convert or download it again") from None
     for stream in container.streams.video:
         context = stream.codec_context
