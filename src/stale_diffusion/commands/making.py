@@ -265,11 +265,11 @@ def complete(
         key=signing,
     )  # fmt: skip
     made = replace(made, key=signing)
+    shown = made.screen
     made = refused(made, prude, refuse_with)
-    if made.screen is not movie.screen:  # what was filmed is not shown: another picture has to be written
-        _save(
-            made, completing.another(target, clip), sheet, started, recipe=not no_recipe, **completing.format_of(movie)
-        )
+    if made.screen is not shown:  # another picture has to be written, as large as the one that was filmed, if any was
+        size = completing.format_of(movie) if shown is movie.screen else {}
+        _save(made, completing.another(target, clip), sheet, started, recipe=not no_recipe, **size)
         return
     if plan.missing:
         _save(made, target, sheet, started, recipe=not no_recipe)
