@@ -160,7 +160,8 @@ def imagined(
         past = {n: torch.from_numpy(p[-1].copy()) for n, p in parts.items()}
         here = {n: torch.from_numpy(b[s : s + 1].copy()) for n, b in known.items()}
         # as in training's job "heard": nothing but sound, in this segment and the one before
-        ear, ear_past = {"hearing": here["hearing"]}, {n: past[n] for n in ("scene", "hearing") if n in past}
+        ear = {"hearing": here["hearing"]}
+        ear_past: dict[str, Tensor] = {n: past[n] for n in ("scene", "hearing") if n in past}
         out: dict[str, Tensor] = {}
         for (step, t, sure), out in generator.segment(ear, ("scene",), ear_past, plot, steps, guidance, rng, {}, {}):
             if watch is not None:
