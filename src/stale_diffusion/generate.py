@@ -33,6 +33,7 @@ from stale_diffusion.model.weights import read_model
 from stale_diffusion.movie import Filmed, Movie, Track
 from stale_diffusion.recipe import Recipe
 from stale_diffusion.sample import SAMPLERS, ancestral, pack, unpack
+from stale_diffusion.screenplay import plot_of
 from stale_diffusion.screens import Painted, Performed
 from stale_diffusion.senses import FELT, SEGMENT_SECONDS, SENSES
 from stale_diffusion.senses.base import Bits
@@ -401,8 +402,7 @@ class Generator:
     def score(self, bits: Mapping[str, Bits], plot: str | Sequence[str]) -> float:
         """y-hat, eq. 4: how well the senses and the plot belong together, mean over the segments."""
         streams = [n for n in (*PERFORMED, *SENSED) if n in bits]
-        total = 0.0
-        count = len(bits[streams[0]])
+        total, count = 0.0, len(bits[streams[0]])
         for s in range(count):
             now = {n: torch.from_numpy(bits[n][s : s + 1]) for n in streams}
             tokens = {n: whole(b, torch.zeros(b.shape[:2])) for n, b in now.items()}
@@ -460,11 +460,6 @@ def _segments(seconds: float) -> int:
     if not (math.isfinite(seconds) and seconds > 0):
         raise StaleError(f"A movie of {seconds} seconds cannot be made.", mend="Ask for --seconds 20.", usage=True)
     return math.ceil(round(seconds / SEGMENT_SECONDS, 9))
-
-
-def plot_of(plots: str | Sequence[str], segment: int) -> str:
-    """The plot of a segment, of one for all or of one for each; the last is that of all that come after."""
-    return plots if isinstance(plots, str) else plots[min(segment, len(plots) - 1)]
 
 
 def segment_seed(seed: int, segment: int) -> int:

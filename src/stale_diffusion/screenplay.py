@@ -188,3 +188,8 @@ def _scene(heading: str, action: list[str], seconds: float | None) -> Scene:
     words = [_EMPHASIS.sub(r"\1", part) for part in (place.lower(), " ".join(action))]
     plot = ". ".join(w for w in (" ".join(part.split()).strip(" .-") for part in words) if w)
     return Scene(heading, plot, seconds)
+
+
+def plot_of(plots: str | Sequence[str], segment: int) -> str:
+    """The plot of a segment, of one for all or of one for each; the last is that of all that come after."""
+    return plots if isinstance(plots, str) else plots[min(segment, len(plots) - 1)]

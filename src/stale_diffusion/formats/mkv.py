@@ -53,10 +53,10 @@ def write(
         raise StaleError("This movie has neither picture nor sound.", mend="generate or open one first", usage=True)
     if not 0 < fps <= MAX_FPS:
         raise StaleError(f"{fps} frames a second cannot be shown.", f"more than 0, at most {MAX_FPS}", usage=True)
-    copied, anew = movie.screen.source, movie.screen.anew
+    copied, anew, kind = movie.screen.source, movie.screen.anew, movie.screen.kind
     if not recipe:
         movie = replace(movie, recipe=None)  # its plot is the title of other formats, too
-    elif movie.recipe is not None and movie.screen.kind != "filmed":
+    elif movie.recipe is not None and kind != "filmed":
         movie = replace(movie, recipe=replace(movie.recipe, width=size[0], height=size[1], fps=str(fps)))
     movie = replace(movie, tracks={name: timeline.settled(track) for name, track in movie.tracks.items()})
     inside = path.suffix.lower() in (".mkv", ".mka") and movie.seconds <= SIDECAR_SECONDS
