@@ -13,8 +13,8 @@ from stale_diffusion.trust.fingerprint import Match, Print, Stills, match_sight,
 from stale_diffusion.trust.prints import Library, of_set
 
 LINES = {"sight": 0.53, "sound": 0.45}
-"""Scores above which two clips are one: between the clouds of docs/remember.md, until `make bench NAME=contamination` has
-chosen them on one half of all clips and tested them on the other."""
+"""Scores above which two clips are one: between the clouds of docs/remember.md, until `make bench
+NAME=contamination` has chosen them on one half of all clips and tested them on the other."""
 HOPELESS = 0.2  # of one still; clean clips have about 0.13
 BATCH = 256
 
