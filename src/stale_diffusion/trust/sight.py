@@ -61,7 +61,8 @@ class SightMark:
         self._cos, self._sin = waves.real.astype(np.float32), -waves.imag.astype(np.float32)
         self._block = max(2, round(min(size) / ACROSS))
         rows, columns = (max(1, side // self._block) for side in (height, width))
-        self._up, self._across = _stretch(height, rows), _stretch(width, columns).T.copy()
+        self._grid = rows, columns
+        self._down, self._along = _between(height, rows), _between(width, columns)
         self._dither = np.random.default_rng(0).random((height + 64, width + 64), np.float32)
 
     def __call__(self, rgb: RGB, time: float) -> RGB:
@@ -69,17 +70,24 @@ class SightMark:
         angle = 2 * np.pi * HERTZ * time
         mark = self._cos * np.float32(np.cos(angle))
         mark += self._sin * np.float32(np.sin(angle))
-        mark *= self._up @ self.strength(rgb) @ self._across
+        mark *= self._stretched(self.strength(rgb))
         height, width = mark.shape
         y, x = (round(time * 977) * step % 64 for step in (29, 43))
         mark += self._dither[y : y + height, x : x + width]
         delta = torch.from_numpy(np.floor(mark, out=mark).astype(np.int16))[..., None]
         return np.asarray((torch.tensor(rgb).short() + delta).clamp_(0, 255).byte().numpy())
 
+    def _stretched(self, grid: Floats) -> Floats:
+        """Blocks to pixels by linear interpolation; not by matrices, whose threads would hinder the painter's."""
+        (top, bottom, y), (left, right, x) = self._down, self._along
+        lines = grid[top] + (grid[bottom] - grid[top]) * y[:, None]
+        start = np.take(lines, left, axis=1)
+        return np.asarray(start + (np.take(lines, right, axis=1) - start) * x)
+
     def strength(self, rgb: RGB) -> Floats:
         """Root mean square of the mark in levels, per block: what the calmest neighbour allows."""
         step = 2 if self._block % 2 == 0 else 1
-        b, (rows, columns) = self._block // step, (self._up.shape[1], self._across.shape[0])
+        b, (rows, columns) = self._block // step, self._grid
         seen = rgb[: rows * self._block : step, : columns * self._block : step, 1].astype(np.float32)
 
         def mean(pixels: Floats) -> Floats:
@@ -99,10 +107,11 @@ def _least(grid: Floats) -> Floats:
     return np.asarray(np.minimum(np.minimum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:]))
 
 
-def _stretch(out: int, n: int) -> Floats:
-    """Linear interpolation from n blocks to `out` pixels, (out, n)."""
+def _between(out: int, n: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """For each of `out` pixels the two of n blocks it lies between, and how far it is from the first, in [0, 1)."""
     at = np.clip((np.arange(out) + 0.5) * n / out - 0.5, 0, n - 1)
-    return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n))), np.float32)
+    first = np.floor(at).astype(np.intp)
+    return first, np.minimum(first + 1, n - 1), (at - first).astype(np.float32)
 
 
 def _waves(n: int, step: float) -> Complex:
