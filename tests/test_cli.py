@@ -252,5 +252,6 @@ def test_a_place_is_rendered_with_its_ground_truth(tmp_path: Path) -> None:
     movie, card = (Path(line) for line in run(*words).stdout.splitlines())
     found = json.loads(run("inspect", movie, "--json").stdout)
     assert found["seconds"] == pytest.approx(20, abs=0.1) and found["recipe"]["plot"]
-    assert {n: t["origin"] for n, t in found["tracks"].items()} == dict.fromkeys(("touch", "smell", "taste"), "derived")
+    felt = ("touch", "smell", "taste", "balance")
+    assert {n: t["origin"] for n, t in found["tracks"].items()} == dict.fromkeys(felt, "derived")
     assert "CC0" in card.read_text()
