@@ -177,7 +177,7 @@ def test_copy_keeps_every_packet(tmp_path: Path, source: str, target: str) -> No
     with media.MovieWriter(again, touch_rate=8000, copy_from=path) as movie:  # old lanes are replaced, not doubled
         movie.touch(clicks(8000, 2))
     assert [a.title for a in media.probe(again).audio] == ["sound", "touch"]
-    assert sorted(title for _, _, title in media.probe(again).subtitles) == ["smell", "taste", "touch"]
+    assert sorted(title for _, _, title in media.probe(again).subtitles) == ["balance", "smell", "taste", "touch"]
 
 
 def write_foreign(path: Path, video: str, audio: str, options: dict[str, str]) -> Path:

@@ -449,7 +449,7 @@ def _does_not_fit(path: Path, source: InputContainer, stream: Stream, wanted: Se
     others = []
     for suffix, kind in CONTAINERS.items():
         with av.open(io.BytesIO(), "w", format=kind) as container:
-            if media <= container.supported_codecs:
+            if media <= container.supported_codecs and suffix != ".mka":  # that is for sound alone
                 others.append(suffix)
     suffix, clip = path.suffix.lower(), Path(source.name)
     what = f"{suffix} cannot hold the {stream.type} track ({_codec(stream)}) of {source.name}."
