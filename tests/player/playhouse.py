@@ -86,6 +86,7 @@ def listening(app: Any, at: Path) -> Iterator[Running]:
     finally:
         running.should_exit = True
         thread.join(20)
+        assert not thread.is_alive(), "the server does not end"
 
 
 class Page:
