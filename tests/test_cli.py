@@ -171,7 +171,9 @@ def test_ctrl_c_leaves_something_that_goes_on(model: Path, tmp_path: Path) -> No
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
-    assert process.wait(60) == 130 and "run the same command again" in rest and "Traceback" not in rest
+    assert "run the same command again" in rest and "Traceback" not in rest
+    # a shell shows both as 130: where the signal meets an import, CPython ends by it whoever caught it
+    assert process.wait(60) in (130, -signal.SIGINT)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mkv.unfinished"]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
