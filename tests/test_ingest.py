@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -337,6 +338,17 @@ def test_a_slow_decoder_is_stopped(tmp_path: Path) -> None:
     with pytest.raises(StaleError) as error:
         decode(movie(tmp_path / "a.mp4", 2), wall_seconds=0.01)
     assert error.value.why == "it took longer than 0.01 s"
+
+
+def test_an_interpreter_is_not_held_up_by_a_clip_on_its_way() -> None:
+    decoder = safe.Decoder()
+    messages = decoder._messages(CLIP, (160, 96), Fraction(12), 24000, 2.0, 180.0)
+    next(messages)
+    clocks = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert clocks and all(clock.daemon for clock in clocks)
+    messages.close()
+    decoder.close()
+    assert not any(clock.is_alive() for clock in clocks if clock.join(5) is None)
 
 
 LIARS = {

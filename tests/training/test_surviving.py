@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def corpus() -> Corpus:
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def nobody_left() -> Iterator[None]:
+    """A child that a failed test leaves would be waited for when pytest ends: for ever."""
+    yield
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
 
 
 def small(**changes: object) -> Config:
@@ -148,6 +158,36 @@ def test_a_signal_during_a_step_without_end_saves_all_the_same(tmp_path: Path) -
     os.kill(child.pid or 0, signal.SIGTERM)
     child.join(30)
     assert child.exitcode == 143 and (tmp_path / "rescued").read_text() == "saved"
+
+
+def test_listening_ends_though_a_child_holds_its_pipe() -> None:
+    with Stop().listening():
+        child = fork.Process(target=time.sleep, args=(60,))
+        child.start()
+        began = time.monotonic()
+    assert time.monotonic() - began < 30
+    child.kill()
+    child.join()
+
+
+LEFT = """
+import sys
+from pathlib import Path
+from stale_diffusion.dreamscapes.corpus import clip
+from stale_diffusion.training.config import Config, Data, Model, Train
+from stale_diffusion.training.data import Corpus
+from stale_diffusion.training.loop import train
+corpus = Corpus([clip(i, seed=3, segments=2, rendered=False) for i in range(2)])
+few = Train(steps=80, batch=2, log_steps=1, save_minutes=60, dtype="float32", history=0, mix={"dream": 1.0}, loaders=1)
+left = train(Config("small", Data(), Model(32, 1, 2), few), corpus, Path(sys.argv[1]), lambda: False)
+print("step", next(left).step)
+"""
+
+
+def test_an_interpreter_ends_though_a_training_with_loaders_is_left_in_the_middle(tmp_path: Path) -> None:
+    args = [sys.executable, "-c", LEFT, str(tmp_path)]
+    done = subprocess.run(args, capture_output=True, text=True, check=False, timeout=240)
+    assert (done.returncode, done.stdout) == (0, "step 1\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -105,8 +105,9 @@ class Decoder:
             child.kill()
 
         clock = threading.Timer(wall_seconds, stop)
-        clock.start()
+        clock.daemon = True  # whoever ends in the midst of a clip is not held up: the child ends with its pipes
         budget = 2 * int((seconds + 1) * (fps * size[0] * size[1] * 3 + rate * 4))  # twice what was asked for
+        clock.start()
         try:
             asked = [str(path.absolute()), f"{size[0]}x{size[1]}", str(fps), str(rate), str(seconds)]
             child.stdin.write(json.dumps(asked).encode() + b"\n")

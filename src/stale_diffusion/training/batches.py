@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+import multiprocessing
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
+from functools import partial
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -22,7 +26,7 @@ class _Steps(Dataset[Batch]):
         return self._sampler(step)
 
 
-def batches(sampler: Sampler, first: int, steps: int, loaders: int) -> Iterator[Batch]:
+def batches(sampler: Sampler, first: int, steps: int, loaders: int) -> Generator[Batch]:
     """The batches of steps first, first + 1 ... steps - 1.
 
     Args:
@@ -32,10 +36,26 @@ def batches(sampler: Sampler, first: int, steps: int, loaders: int) -> Iterator[
     if not loaders:
         yield from map(sampler, order)
         return
-    yield from DataLoader(
+    others = set(multiprocessing.active_children())
+    made: Any = iter(DataLoader(
         _Steps(sampler), batch_size=None, sampler=order, num_workers=loaders, collate_fn=_as_it_is,
         worker_init_fn=_start, multiprocessing_context="fork" if sys.platform == "linux" else None,
-    )  # fmt: skip
+    ))  # fmt: skip
+    end = partial(_end, made, set(multiprocessing.active_children()) - others)
+    atexit.register(end)  # they are deaf to SIGTERM: the interpreter's own way to end them would wait forever
+    try:
+        yield from made
+    finally:
+        atexit.unregister(end)
+        end()
+
+
+def _end(made: Any, workers: set[BaseProcess]) -> None:
+    """Ask the loaders to end, and make those end that do not."""
+    made._shutdown_workers()
+    for worker in workers:
+        worker.kill()
+        worker.join()
 
 
 def _as_it_is(batch: Any) -> Any:

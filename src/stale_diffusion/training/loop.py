@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
@@ -307,20 +308,21 @@ def _steps(trainer: Trainer, sampler: Sampler, stopping: Callable[[], bool]) -> 
     peak = matrix_rate(trainer.dtype, ranks.device.type, 4096 if ranks.device.type == "cuda" else 512)
     seen = _Seen(trainer, peak)
     saved_at = time.monotonic()
-    for batch in batches(sampler, trainer.step, t.steps, t.loaders):
-        seen.add(*trainer.learn(batch))
-        due = ranks.first and time.monotonic() - saved_at >= 60 * t.save_minutes
-        stop, due = ranks.either(stopping() or (ranks.first and asked_to_pause(run)), due)
-        last = stop or trainer.step == t.steps
-        saved = None
-        if last or due:
-            saved = trainer.save()
-            saved_at = time.monotonic()
-        if saved or trainer.step % t.log_steps == 0:
-            yield seen.report(saved)
-            seen = _Seen(trainer, peak, seen.begun)
-        if last:
-            return
+    with closing(batches(sampler, trainer.step, t.steps, t.loaders)) as made:
+        for batch in made:
+            seen.add(*trainer.learn(batch))
+            due = ranks.first and time.monotonic() - saved_at >= 60 * t.save_minutes
+            stop, due = ranks.either(stopping() or (ranks.first and asked_to_pause(run)), due)
+            last = stop or trainer.step == t.steps
+            saved = None
+            if last or due:
+                saved = trainer.save()
+                saved_at = time.monotonic()
+            if saved or trainer.step % t.log_steps == 0:
+                yield seen.report(saved)
+                seen = _Seen(trainer, peak, seen.begun)
+            if last:
+                return
 
 
 class _Seen:

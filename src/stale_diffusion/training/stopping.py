@@ -50,8 +50,9 @@ class Stop:
             signal.set_wakeup_fd(woken)
             for number, handler in before.items():
                 signal.signal(number, handler)
-            os.close(wake)
+            os.write(wake, b"\0")  # to close it is not enough: a forked child may hold it open, too
             watcher.join()
+            os.close(wake)
             os.close(ours)
 
     def _hear(self, number: int, _: object) -> None:
