@@ -39,5 +39,5 @@ def join(sense: str, values: NDArray[np.float32]) -> NDArray[np.float32]:
         return touch.from_unit(np.concatenate([vibration, air], -1).reshape(-1, 5))
     its = SENSES[sense]
     segments = its.to_unit(values).reshape(-1, its.samples, values.shape[-1])
-    closed = close_gaps(segments, round(its.closes * its.rate), 2 * LEVEL)
+    closed = close_gaps(segments, round(its.closes * its.rate), float(4 * LEVEL / its.rate))  # what a tick may move
     return its.from_unit(closed.reshape(values.shape))

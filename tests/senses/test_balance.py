@@ -8,9 +8,10 @@ import pytest
 
 from stale_diffusion import scene
 from stale_diffusion.dreamscapes.perform import BUILT, lanes, place
+from stale_diffusion.joins import join
 from stale_diffusion.scene import Event, Segment, Stage, fit_curve
 from stale_diffusion.senses import FELT, SENSES
-from stale_diffusion.senses.balance import AXES, Balance
+from stale_diffusion.senses.balance import AXES, STROKE, TILT, Balance
 
 BALANCE = Balance()
 LEVELS = np.array(BALANCE.limits)[:, 2]
@@ -80,3 +81,11 @@ def test_effects_are_rigid_body_motions_on_and_off_in_order() -> None:
     assert (on.get("activate"), off.get("activate")) == ("true", "false")
     move, lean = on[0], on[1]
     assert (move.get("directionV"), move.get("distance"), lean.get("rollAngle")) == ("90", "0.0500", "-4.00")
+
+
+def test_segments_of_motion_meet_within_what_a_tick_may_move() -> None:
+    values = np.zeros((128, 6), np.float32)
+    values[64:] = 0.3 * np.array([STROKE] * 3 + [TILT] * 3)
+    met = join("balance", values)
+    steps = np.abs(np.diff(met, axis=0)).max(0) / (2 * np.array([STROKE] * 3 + [TILT] * 3))
+    assert np.all(steps < 0.04) and np.allclose(met[-8:], values[-8:], atol=1e-6)
