@@ -18,7 +18,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from report import OUT
-from stale_diffusion.model.weights import SHIPPED
+from stale_diffusion.model.files import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 CARD = ROOT / "docs/model-card.md"

@@ -16,7 +16,7 @@ LAYERS = (
     {"dreamscapes", "clips", "screens", "drafts"},
     {"guidance"},
     {"training", "generate", "inputs", "redo", "candidates", "restoring", "trust", "looping", "alone"},
-    {"doctoring", "resume", "console"},
+    {"doctoring", "resume", "console", "forecast"},
     {"player"},
     {"commands"},
     {"cli", "__main__"},

@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from stale_diffusion.model.weights import SHIPPED, read_model, write_model
+from stale_diffusion.model.files import SHIPPED
+from stale_diffusion.model.weights import read_model, write_model
 from stale_diffusion.version import VERSION
 
 

@@ -96,6 +96,9 @@ def generate(
     no_recipe: NoRecipe = False,
     key: KeyPath = None,
     no_watermark: NoWatermark = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take: shapes, memory, time and cost. Makes nothing.")
+    ] = False,
 ) -> None:
     """Generate a five-sense movie from a plot."""
     from stale_diffusion import console
@@ -110,6 +113,18 @@ def generate(
     pixels, rate = parse_size(size), parse_rate(fps)
     a_second = BYTES_A_SECOND / 4 if sound_alone else BYTES_A_SECOND * pixels[0] * pixels[1] / (640 * 360)
     check_output(output, seconds * a_second)
+    if dry_run:
+        from stale_diffusion.forecast import forecast, told
+        from stale_diffusion.model.files import find
+
+        found = find(model)
+        took = forecast(
+            found, seconds, steps, guidance, best_of, pixels, fps, price, paint=paint,
+            turns=None if loop is None else made, sound_alone=sound_alone,
+        )  # fmt: skip
+        for name, value in told(took, found.name).items():
+            typer.echo(f"{name:<8} {value}")
+        return
     prude = read_prude(refuse, refuse_with)
     started = time.monotonic()
     from stale_diffusion.candidates import best_of as choose
