@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from distances import mel_distance, psnr
 from report import Figure, data_folder, report
 from stale_diffusion.dreamscapes.perform import BUILT
 from stale_diffusion.media import probe, read_frames, read_sound
@@ -39,11 +40,6 @@ SOUND_SECONDS = 8
 SIGMAS = (1, 2, 4, 8)
 
 Array = NDArray[Any]
-
-
-def psnr(source: Array, other: Array) -> float:
-    """dB over all pixels and channels."""
-    return float(-10 * np.log10(np.mean((source.astype(np.float64) - other) ** 2) / 255**2))
 
 
 def luma(frames: Array) -> Array:
@@ -127,21 +123,6 @@ def at_rate(bits: int, low: float, high: float, encode: Callable[[float], tuple[
         else:
             high = middle
     return best
-
-
-def log_mel(sound: Array) -> Array:
-    """64 mel bands in dB, floor -100, window 1024, hop 256."""
-    mel: Array = 700 * np.expm1(np.linspace(0, np.log1p(RATE / 2 / 700), 66))
-    hertz = np.arange(513) * RATE / 1024
-    bank = np.stack([np.interp(hertz, mel[i : i + 3], [0, 1, 0]) for i in range(64)])
-    window = np.hanning(1025)[:1024]
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(sound, 512), 1024)[::256] * window
-    return 10 * np.log10(np.maximum(np.abs(np.fft.rfft(frames)) ** 2 @ bank.T / (window.sum() / 2) ** 2, 1e-10))
-
-
-def mel_distance(source: Array, other: Array) -> float:
-    """Mean absolute difference in dB."""
-    return float(np.mean(np.abs(log_mel(source) - log_mel(other))))
 
 
 @dataclass(frozen=True)

@@ -425,3 +425,25 @@ def test_leaping_time_stamps_do_not_become_hours(tmp_path: Path, times: list[int
 def test_a_still_frame_of_a_minute_is_held(tmp_path: Path) -> None:
     path = write_raw(tmp_path / "slide.mkv", [0, 50_000, 50_040])
     assert len(list(media.read_frames(path, Fraction(1)))) == pytest.approx(50, abs=1)
+
+
+@pytest.mark.parametrize("kind", ["movie.mkv", "cut.mkv", "sound.opus", "real.mp4"])
+def test_one_pass_gives_what_two_passes_give(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / kind
+    if kind == "real.mp4":
+        path = Path(__file__).parent / "data/sea_island_05.mp4"
+    elif kind == "sound.opus":
+        with media.MovieWriter(tmp_path / "sound.webm", None, FPS, 48000, 1) as movie:
+            movie.sound(clicks(48000, 2)[:, :1])
+        (tmp_path / "sound.webm").rename(path)
+    else:  # the touch's track is no sound
+        whole = write(path).read_bytes()
+        path.write_bytes(whole[: len(whole) * 2 // 3] if kind == "cut.mkv" else whole)
+    size, fps, seconds = (40, 24), Fraction(12), 1.7
+    parts = list(media.read_clip(path, fps, size, 24000, seconds))
+    found = {k: np.concatenate([a for kind, a in parts if kind == k]) for k in dict(parts)}
+    if kind != "sound.opus":
+        frames = np.concatenate(list(media.read_frames(path, fps, size, seconds=seconds)))
+        assert np.array_equal(found["picture"], frames)
+    sound = np.concatenate(list(media.read_sound(path, 24000, 1, seconds=seconds)))
+    assert np.array_equal(found["sound"], sound) and ("picture" in found) == (kind != "sound.opus")

@@ -29,6 +29,7 @@ from stale_diffusion.senses.base import SEGMENT_SECONDS, Sense
 MIN_SECONDS = 2.0
 MAX_SECONDS = 120.0  # of a clip that are read: shorts are what this is for
 AHEAD = 2  # clips a worker that are on their way
+DIED = "the worker that decoded it died, twice"
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Crew:
         self.workers, self.senses = workers, senses
         self.waiting: deque[tuple[Path, str, Any, Future[list[Made] | str] | None]] = deque()
         self._pool = self._hire(workers)
+        self.ahead = AHEAD * workers if self._pool else 1
 
     def _hire(self, workers: int) -> ProcessPoolExecutor | None:
         if workers <= 1:
@@ -142,7 +144,7 @@ class Crew:
 
     def full(self) -> bool:
         """Whether a clip must be taken before another one is given."""
-        return len(self.waiting) >= (AHEAD * self.workers if self._pool else 1)
+        return len(self.waiting) >= self.ahead
 
     def give(self, file: Path, words: str, ticket: Any) -> None:
         """Begin a clip; `ticket` comes back with it."""
@@ -188,7 +190,7 @@ class Crew:
             try:
                 return pool.submit(_hired, file, words).result()
             except BrokenProcessPool:
-                return "the worker that decoded it died, twice"
+                return DIED
 
     def __enter__(self) -> Self:
         return self

@@ -75,6 +75,7 @@ def ingest(
     report: Callable[[Entry], None] | None = None,
     senses: Mapping[str, Sense] | None = None,
     workers: int = 1,
+    ray: str | None = None,
 ) -> Report:
     """Turn a folder of clips into shards, manifest.json and report.csv; goes on where an earlier run stopped.
 
@@ -85,6 +86,7 @@ def ingest(
         report: called with each entry as it is decided.
         senses: the codecs; None: those of stale_diffusion.senses.
         workers: processes that decode and encode; the shards are the same, byte for byte, for any number.
+        ray: the address of a Ray cluster, whose machines then do it instead.
 
     Raises:
         StaleError: the folder is missing or holds no clip, or `out` was made with other codecs.
@@ -102,7 +104,7 @@ def ingest(
         senses = SENSES
     out.mkdir(parents=True, exist_ok=True)
     run = _Run(folder, out, senses, report, engagement({file: read_info(file).rate for file in files}))
-    with Crew(workers, senses) as crew:
+    with _crew(workers, ray, senses) as crew:
         try:
             for file in files:
                 while crew.full() or (limit is not None and run.took + len(crew.waiting) >= limit and crew.waiting):
@@ -116,6 +118,14 @@ def ingest(
         finally:
             run.write_report()
     return run.report
+
+
+def _crew(workers: int, ray: str | None, senses: Mapping[str, Sense]) -> Crew:
+    if ray is None:
+        return Crew(workers, senses)
+    from stale_diffusion.clips.cluster import Cluster
+
+    return Cluster(ray, senses)
 
 
 class _Run:

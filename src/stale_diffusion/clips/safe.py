@@ -241,13 +241,9 @@ def _main(path: str, size: str, fps: str, rate: str, seconds: str) -> None:
 
     width, height = map(int, size.split("x"))
     try:
-        found = media.probe(path)
-        if found.video is not None:
-            for frame in media.read_frames(path, Fraction(fps), (width, height), seconds=float(seconds)):
-                _send("picture", frame)
-        own = [i for i, audio in enumerate(found.audio) if audio.title.lower() not in media.LANES]
-        for chunk in media.read_sound(path, int(rate), 1, seconds=float(seconds), track=own[0]) if own else ():
-            _send("sound", chunk)
+        parts = media.read_clip(path, Fraction(fps), (width, height), int(rate), float(seconds))
+        for kind, array in parts:
+            _send(kind, array)
         _send("end")
     except StaleError as error:
         _send("error", why=(error.why or error.what)[:300])

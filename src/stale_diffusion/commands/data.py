@@ -15,6 +15,7 @@ def ingest(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of shards to write.")],
     limit: Annotated[int | None, typer.Option(help="At most so many clips.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes at work; all cores if not given.")] = None,
+    ray: Annotated[str | None, typer.Option(help="The address of a Ray cluster that does the work instead.")] = None,
 ) -> None:
     """Turn a folder of clips, as yt-dlp leaves it, into shards of bits to train on."""
     from stale_diffusion.clips.crew import cores
@@ -24,7 +25,7 @@ def ingest(
     def say(entry: Entry) -> None:
         typer.echo(f"{entry.status:<9} {entry.file}" + (f": {entry.reason}" if entry.reason else ""), err=True)
 
-    report = run(folder, output, limit=limit, report=say, workers=workers or cores())
+    report = run(folder, output, limit=limit, report=say, workers=workers or cores(), ray=ray)
     counts = {status: report.count(status) for status in ("ingested", "kept", "skipped")}
     typer.echo(", ".join(f"{n} {status}" for status, n in counts.items()) + f"; {output / 'report.csv'} says why")
 

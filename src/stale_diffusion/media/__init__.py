@@ -18,6 +18,7 @@ from stale_diffusion.media.reading import (
     read_sound,
     track_hashes,
 )
+from stale_diffusion.media.skimming import read_clip
 from stale_diffusion.media.sounding import SoundWriter
 from stale_diffusion.media.writing import LANES, MovieWriter, check_fits, missing_encoders
 
@@ -44,6 +45,7 @@ __all__ = [
     "packet_hashes",
     "probe",
     "read_attachments",
+    "read_clip",
     "read_frames",
     "read_marks",
     "read_small",

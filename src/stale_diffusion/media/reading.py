@@ -23,7 +23,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import AttachmentStream, Disposition, Stream
 from av.video.frame import VideoFrame
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
 from stale_diffusion.errors import StaleError
@@ -146,14 +146,16 @@ def _believed(container: InputContainer) -> Fraction:
     return max(Fraction(MAX_LEAP), Fraction(container.size, LEAN))
 
 
-def _decoded(container: InputContainer, stream: Any, begin: Fraction = Fraction(0)) -> Iterator[tuple[Fraction, Any]]:
+def _decoded(
+    container: InputContainer, stream: Any, begin: Fraction = Fraction(0), packets: Iterator[Packet[Any]] | None = None
+) -> Iterator[tuple[Fraction, Any]]:
     """Decode a track into (time in seconds, frame), damaged packets left out; times never beyond MAX_SECONDS.
 
     Where time stamps leap further ahead than a file of this size can be long, the leap is closed. `begin` is the time
-    that was sought.
+    that was sought; `packets` are those of the track where somebody else demuxes.
     """
     origin, clock, furthest = origin_of(container), begin, _believed(container)
-    for packet in packets_of(container, [stream]):
+    for packet in packets if packets is not None else packets_of(container, [stream]):
         try:
             frames = packet.decode()
         except FFmpegError:
@@ -227,14 +229,18 @@ def _video_info(path: str | Path) -> VideoInfo:
         return VideoInfo(width, height, fps, context.name, frames)
 
 
-def _rgb(frame: VideoFrame, size: tuple[int, int] | None) -> RGB:
-    """A decoded frame as RGB (H, W, 3), upright; with a size, scaled to cover it and cropped about the centre."""
+def _rgb(frame: VideoFrame, size: tuple[int, int] | None, scaler: VideoReformatter, threads: int) -> RGB:
+    """A decoded frame as RGB (H, W, 3), upright; with a size, scaled to cover it and cropped about the centre.
+
+    A scaler of a frame's own would prepare its tables anew for each: three times the time of a small picture.
+    """
     turns = round(frame.rotation / 90) % 4
     # players take high-definition video without a tag for BT.709 and the rest for BT.601
     space = Colorspace.ITU709 if frame.colorspace == 2 and frame.height >= 720 else None
     if size is None:
         how = Interpolation.BICUBIC | EXACT
-        picture = frame.reformat(format="rgb24", src_colorspace=space, interpolation=how).to_ndarray()
+        whole = scaler.reformat(frame, format="rgb24", src_colorspace=space, interpolation=how, threads=threads)
+        picture = whole.to_ndarray()
         return np.ascontiguousarray(np.rot90(picture, turns))
     width, height = size[::-1] if turns % 2 else size
     scale = max(Fraction(width, frame.width), Fraction(height, frame.height))
@@ -242,7 +248,8 @@ def _rgb(frame: VideoFrame, size: tuple[int, int] | None) -> RGB:
     if wide * high > 64 * width * height:
         raise StaleError(f"a picture of {frame.width}x{frame.height} is too narrow to be shown at {size[0]}x{size[1]}.")
     how = (Interpolation.AREA if scale < 1 else Interpolation.BICUBIC) | EXACT
-    scaled = frame.reformat(wide, high, "rgb24", src_colorspace=space, interpolation=how).to_ndarray()
+    small = scaler.reformat(frame, wide, high, "rgb24", src_colorspace=space, interpolation=how, threads=threads)
+    scaled = small.to_ndarray()
     top, left = (high - height) // 2, (wide - width) // 2
     return np.ascontiguousarray(np.rot90(scaled[top : top + height, left : left + width], turns))
 
@@ -273,13 +280,20 @@ def read_frames(
             container.seek(int((max(begin - 1, Fraction(0)) + origin_of(container)) * 1_000_000))
         decoded = _decoded(container, pictures[0], begin)
         chosen = _between(decoded, begin, end) if fps is None else _ticks(decoded, pictures[0], fps, begin, end)
-        last, picture = None, None
-        for frame in chosen:
-            if picture is None or frame is not last:
-                last, picture = frame, _rgb(frame, size)
-            yield picture
-        if picture is None and begin == 0:
+        shown = None
+        for shown in _shown(chosen, size, threads=0):
+            yield shown
+        if shown is None and begin == 0:
             raise StaleError(f"no picture of {path} can be decoded.", "the file is damaged or cut short")
+
+
+def _shown(chosen: Iterator[VideoFrame], size: tuple[int, int] | None, threads: int) -> Iterator[RGB]:
+    """Frames as RGB; one that is held is converted once. threads: of the scaler, 0: as many as there are cores."""
+    last, picture, scaler = None, None, VideoReformatter()
+    for frame in chosen:
+        if picture is None or frame is not last:
+            last, picture = frame, _rgb(frame, size, scaler, threads)
+        yield picture
 
 
 def _between(decoded: Iterator[tuple[Fraction, Any]], begin: Fraction, end: Fraction) -> Iterator[VideoFrame]:
@@ -329,12 +343,17 @@ def read_sound(
             container.seek(int((max(Fraction(start) - 1, Fraction(0)) + origin_of(container)) * 1_000_000))
         first, left = round(start * rate), round(seconds * rate) if seconds is not None else MAX_SECONDS * rate
         decoded = _decoded(container, sounds[track], Fraction(start))
-        for at, chunk in _resampled(decoded, rate, first, max_gap):
-            keep = chunk[max(0, first - at) : first + left - at if first + left > at else 0]
-            if len(keep):
-                yield _mix(keep, channels)
-            if at + len(chunk) >= first + left:
-                return
+        yield from _heard(_resampled(decoded, rate, first, max_gap), channels, first, left)
+
+
+def _heard(chunks: Iterator[tuple[int, Sound]], channels: int, first: int, left: int) -> Iterator[Sound]:
+    """Samples from `first` on, `left` at most."""
+    for at, chunk in chunks:
+        keep = chunk[max(0, first - at) : first + left - at if first + left > at else 0]
+        if len(keep):
+            yield _mix(keep, channels)
+        if at + len(chunk) >= first + left:
+            return
 
 
 def _mix(sound_NC: Sound, channels: int) -> Sound:
