@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
+from stale_diffusion.dreamscapes.noise import blank, sample, smoothstep, texture, tint
 from stale_diffusion.dreamscapes.place import View
 from stale_diffusion.scene import Stage
 
@@ -119,7 +120,10 @@ class Camera:
             return above(view)
         top = above(replace(view, rows=row + 1))
         bottom = below(replace(view, top=view.top + row, rows=view.rows - row))
-        return torch.cat([top[:-1], torch.lerp(bottom[:1], top[-1:], edge - row), bottom[1:]])
+        out = blank(view.rows, view.width, top.shape[-1], view.device)
+        out[:row], out[row + 1 :] = top[:-1], bottom[1:]
+        out[row : row + 1] = torch.lerp(bottom[:1], top[-1:], edge - row)
+        return out
 
 
 # Linear colours by the sun's elevation in degrees, exposed as a photographer would: zenith, horizon, the horizon on the
@@ -243,11 +247,11 @@ def clear_sky(light: Light, x: Tensor, y: Tensor) -> Tensor:
     rise = rise * torch.rsqrt(1 + rise * rise)
     sx, _, sz = light.toward
     side = (x * sx + sz) * torch.rsqrt(1 + x * x) / max(float(np.hypot(sx, sz)), 1e-3)
-    side = ((1 + side) / 2).clamp(min=0) ** 4
-    low = torch.exp(rise * -(5.5 - 2.5 * light.haze))[..., None]
-    lower = torch.exp(rise * -(8.0 - 3.0 * light.haze))[..., None]
+    side = ((1 + side) / 2).clamp(min=0) ** 2
+    low = torch.exp(rise * -(5.5 - 2.5 * light.haze))
+    lower = torch.exp(rise * -(8.0 - 3.0 * light.haze))
     zenith, horizon, glow = (colour(c, y) for c in (light.zenith, light.horizon, light.glow))
-    return zenith + (horizon - zenith) * low + (glow - horizon) * lower * side[..., None]
+    return zenith + tint(low, horizon - zenith) + tint(lower * (side * side), glow - horizon)
 
 
 def body(light: Light, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -262,17 +266,26 @@ def body(light: Light, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return 40 * shown * smoothstep(5e-5, 2.5e-5, d), (0.25 + 0.75 * shown) * halo
 
 
+@lru_cache(maxsize=8)
+def _catalogue(seed: int, count: int) -> tuple[NDArray[np.float64], ...]:
+    """Stars: azimuth, sine of the elevation, flux, and rate and phase of the twinkle, each (count,)."""
+    rng = np.random.default_rng([seed, 77])
+    azimuth, sine, flux = rng.uniform(-1.2, 1.2, count), rng.uniform(0, 0.95, count), rng.random(count)
+    return azimuth, sine, 0.035 * flux**-0.8, rng.uniform(2, 7, count), rng.uniform(0, 6.28, count)
+
+
 def stars(x: Tensor, y: Tensor, t: float, seed: int, count: int = 1500) -> Tensor:
     """Stars with their twinkle, (H, W): points splatted between four pixels, so that they do not crawl or flicker."""
-    rng = np.random.default_rng([seed, 77])
-    azimuth, sine = rng.uniform(-1.2, 1.2, count) + 4e-5 * t, rng.uniform(0, 0.95, count)
-    flux = 0.035 * rng.random(count) ** -0.8
-    twinkle = 1 + 0.35 * np.sin(t * rng.uniform(2, 7, count) + rng.uniform(0, 6.28, count)) * (1 - sine)
     step = float(x[0, 1] - x[0, 0])
-    column = (np.tan(azimuth) - float(x[0, 0])) / step
-    row = (float(y[0, 0]) - sine / np.sqrt(1 - sine**2) / np.cos(azimuth)) / step
-    extinction = np.exp(-0.12 / (sine + 0.03))
     size = max(1.0, 0.0016 / step)  # on large pictures stars grow with the picture
+    azimuth, sine, flux, rate, phase = _catalogue(seed, count)
+    azimuth = azimuth + 4e-5 * t
+    row = (float(y[0, 0]) - sine / np.sqrt(1 - sine**2) / np.cos(azimuth)) / step
+    near = np.abs(row - len(y) / 2) < len(y) / 2 + size + 1
+    azimuth, sine, flux, rate, phase, row = (a[near] for a in (azimuth, sine, flux, rate, phase, row))
+    column = (np.tan(azimuth) - float(x[0, 0])) / step
+    twinkle = 1 + 0.35 * np.sin(t * rate + phase) * (1 - sine)
+    extinction = np.exp(-0.12 / (sine + 0.03))
     light = np.minimum(flux * twinkle * extinction, 1.2) * min(1.0, (0.0031 / step) ** 2)
     out = torch.zeros(y.shape[0], x.shape[1], device=x.device)
     reach = int(np.ceil(size))
@@ -313,13 +326,15 @@ def clouds(light: Light, x: Tensor, y: Tensor, t: float, wind: float, seed: int)
     d = _toward_sun(light, x, y)
     through = 1 + 2.4 * (1 - density) / (1 + 25 * d) + 0.35 / (1 + 6 * d)
     cover = float(np.clip((light.cloud - 0.6) / 0.4, 0, 1))
-    sunlit = (lit * through * (0.95 * (1 - 0.85 * cover)))[..., None] * colour(light.key, y)
-    thick = ((1.12 - 0.30 * (n - 0.2).clamp(0, 2.0)) * (1 - 0.20 * cover * mass - 0.15 * (ahead - mass)))[..., None]
+    sunlit = tint(lit * through * (0.95 * (1 - 0.85 * cover)), colour(light.key, y))
+    thick = (1.12 - 0.30 * (n - 0.2).clamp(0, 2.0)) * (1 - 0.20 * cover * mass - 0.15 * (ahead - mass))
     base = 0.62 * colour(light.zenith, y) + 0.50 * colour(light.horizon, y)
     low = float(np.clip(1 - abs(light.elevation - 1) / 8, 0, 1)) * (1 - cover)  # a low sun reddens clouds from below
-    under = (low * (0.15 + 0.5 * lit) * (0.2 + 0.8 / (1 + 2.5 * d)))[..., None] * colour(light.glow, y)
+    glow = sunlit + tint(thick, base)
+    if low > 0:
+        glow = glow + tint(low * (0.15 + 0.5 * lit) * (0.2 + 0.8 / (1 + 2.5 * d)), colour(light.glow, y))
     veil = (y.clamp(min=0) / (y.clamp(min=0) + 0.035 + 0.10 * light.haze)) ** 1.5
-    return density * veil * 0.985, sunlit + under + base * thick
+    return density * veil * 0.985, glow
 
 
 def sky(light: Light, x: Tensor, y: Tensor, t: float, wind: float = 0.0, seed: int = 0, points: bool = True) -> Tensor:
@@ -334,11 +349,10 @@ def sky(light: Light, x: Tensor, y: Tensor, t: float, wind: float = 0.0, seed: i
     clear = clear_sky(light, x, y)
     key = colour(light.key, y)
     if points and light.night > 0:
-        clear = clear + (light.night * (1 - 0.8 * light.haze) * stars(x, y, t, seed))[..., None] * colour(
-            (0.9, 0.95, 1.1), y
-        )
+        shine = light.night * (1 - 0.8 * light.haze) * stars(x, y, t, seed)
+        clear = clear + tint(shine, colour((0.9, 0.95, 1.1), y))
     disc, halo = body(light, x, y)
-    clear = clear + (disc * points + halo)[..., None] * key
+    clear = clear + tint(disc * points + halo, key)
     density, glow = clouds(light, x, y, t, wind, seed)
     cover = float(np.clip((light.cloud - 0.55) / 0.4, 0, 1))
-    return clear + density[..., None] * (glow + (0.30 * (1 - cover) * halo)[..., None] * key - clear)
+    return clear + density[..., None] * (glow + tint(0.30 * (1 - cover) * halo, key) - clear)

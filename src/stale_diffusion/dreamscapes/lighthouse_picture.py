@@ -19,7 +19,7 @@ from torch import Tensor
 from stale_diffusion.dreamscapes import lanes, light, lighthouse_plate, water
 from stale_diffusion.dreamscapes.light import tile
 from stale_diffusion.dreamscapes.lighthouse_sound import metres
-from stale_diffusion.dreamscapes.noise import sample, smoothstep
+from stale_diffusion.dreamscapes.noise import at, sample, smoothstep, tint
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Event, Stage
 
@@ -142,7 +142,8 @@ class Picture:
             r = gap / torch.cos(at.clamp(-1.54, 1.54))
             along = (nearest + gap * torch.tan(at.clamp(-1.54, 1.54))).clamp(min=0)
             cosine = -torch.sin(at)
-            phase = (1 - FORWARD**2) / (1 + FORWARD**2 - 2 * FORWARD * cosine) ** 1.5 * 0.5 + 0.14
+            wide = 1 + FORWARD**2 - 2 * FORWARD * cosine
+            phase = (0.5 - 0.5 * FORWARD**2) / (wide * wide.sqrt()) + 0.14
             fade = torch.exp(-thick * (0.75 * along + 0.75 * r))  # light that is scattered forward is not lost
             profile = torch.exp(-(off**2) / (2 * spread**2)) * SPREAD * 2.5066 * (SPREAD / spread)
             total = total + inside * profile * phase * fade / gap * (bm > 0)
@@ -162,22 +163,22 @@ class Picture:
             len(y), x.shape[1]
         )
         image, z = self._land(image, x, y, z)
-        clear = torch.exp(-self._depth(y, z, banks))[..., None]
-        image = image * clear + self._white(x, y) * (1 - clear)
+        image = torch.lerp(self._white(x, y), image, torch.exp(-self._depth(y, z, banks))[..., None])
         for e in self.waves:
             image = self._spray(image, x, y, e)
-        image = image + air * self.lamp
-        image = self._lantern(image, x, y, band.pixel / self.camera.focal)
-        return image * (1 + 0.6 * self.light.night)  # a longer exposure by night
+        if self.lit > 0:
+            image += tint(air[..., 0] + self._lantern(x, y, band.pixel / self.camera.focal), self.lamp)
+        return image.mul_(1 + 0.6 * self.light.night)  # a longer exposure by night
 
     def _white(self, x: Tensor, y: Tensor) -> Tensor:
         """What the fog itself looks like, (H, W, 3): brighter above, and about the sun."""
         sx, sy, sz = self.light.toward
         cosine = (x * sx + y * sy + sz) * torch.rsqrt(x * x + y * y + 1)
         g = 0.72
-        sunny = (1 - g * g) / (1 + g * g - 2 * g * cosine) ** 1.5 * 0.16
+        wide = 1 + g * g - 2 * g * cosine
+        sunny = (0.16 - 0.16 * g * g) / (wide * wide.sqrt())
         lift = 1 + 0.45 * (y / 0.35).clamp(-0.45, 1)
-        return self.white * (0.86 * lift)[..., None] + sunny[..., None] * self.key
+        return tint(0.86 * lift, self.white) + tint(sunny, self.key)
 
     def _sky(self, band: View) -> Tensor:
         x, y = self.camera.slopes(band)
@@ -193,19 +194,18 @@ class Picture:
         steep = (0.10 * breeze, 0.085 * breeze, 0.035 + 0.07 * self.swell, 0.02 + 0.07 * self.swell)
         (sx, sz, crest), hidden = water.surface(self.tiles, steep, x * z, z, footprint)
         rx, ry, share = water.reflect(x, y, sx, sz, hidden)
-        body = (
-            self.water
-            * (self.ambient + self.key * max(self.light.toward[1], 0.0))
-            * (1 + 4 * crest.clamp(-0.1, 0.15))[..., None]
-        )
-        image: Tensor = body + share[..., None] * (self.mirror(rx, ry) - body)
+        lit = self.water * (self.ambient + self.key * max(self.light.toward[1], 0.0))
+        body = tint(1 + 4 * crest.clamp(-0.1, 0.15), lit)
+        image = torch.lerp(body, self.mirror(rx, ry), share[..., None])
         if float(self.key.max()) > 0.01:
-            image = image + 0.5 * water.glitter(self.light, x, y, sx, sz, hidden)[..., None] * self.key
+            image += tint(0.5 * water.glitter(self.light, x, y, sx, sz, hidden), self.key)
+        if self.lit <= 0:
+            return image
         lx, ly, lz = self.coast.lamp
         wide = 0.0012 + 0.6 * hidden
         spot = torch.exp(-((rx - lx / lz) ** 2 + 0.5 * (ry - (ly - self.coast.eye) / lz) ** 2) / (2 * wide))
         flash = 0.12 + sum(self._facing(k) for k in range(self.coast.beams))
-        image = image + (spot * share * (0.004 / wide).clamp(max=1.5) * self.lit * 2.2 * flash)[..., None] * self.lamp
+        image += tint(spot * share * ((0.004 / wide).clamp(max=1.5) * (self.lit * 2.2 * flash)), self.lamp)
         return image
 
     def _facing(self, k: int) -> float:
@@ -216,7 +216,7 @@ class Picture:
         return math.exp(-(math.acos(max(-1.0, min(1.0, cosine))) ** 2) / (2 * (1.6 * SPREAD) ** 2))
 
     def _land(self, image: Tensor, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Lay land and tower over the image, and say how far each pixel is, (H, W)."""
+        """Lay land and tower into the image, and say how far each pixel is, (H, W)."""
         focal = 2 ** (math.ceil(math.log2(self.camera.focal) * 4 - 1e-6) / 4)
         reach = 1.19 * self.view.aspect / focal + 0.25
         plate = lighthouse_plate.plate(self.variant, 2 / self.view.height / focal, reach, self.view.device)
@@ -225,26 +225,31 @@ class Picture:
         if first == len(y):
             return image, z
         down = (1 - 2 * (y[first:].clamp(min=low) - low) / (high - low)).expand(-1, x.shape[1])
-        grid = torch.stack([(x / reach).expand(len(down), -1), down], -1)
-        found = F.grid_sample(plate, grid[None], padding_mode="border", align_corners=False)[0]
+        grid = at(x / reach, down)
+        cover = F.grid_sample(plate[:, 7:8], grid, padding_mode="border", align_corners=False)[0, 0]
+        columns = cover.amax(0).nonzero()
+        if not columns.shape[0]:
+            return image, z
+        span = slice(int(columns[0]), int(columns[-1]) + 1)
+        found = F.grid_sample(plate, grid[:, :, span], padding_mode="border", align_corners=False)[0]
         cover = found[7]
         colour, n, far = (found[i:j] / cover.clamp(min=1e-3) for i, j in ((0, 3), (3, 6), (6, 7)))
         sx, sy, sz = self.light.toward
         facing = (n[0] * sx + n[1] * sy + n[2] * sz).clamp(min=0)
         lift = 1 + 0.8 * self.light.night
-        surface = colour.permute(1, 2, 0) * (
-            lift * self.ambient * (0.62 + 0.38 * n[1])[..., None] + self.key * facing[..., None]
-        )
+        lit = tint(0.62 + 0.38 * n[1], lift * self.ambient) + tint(facing, self.key)
+        surface = colour.permute(1, 2, 0) * lit
         wet = smoothstep(0.35, 0.9, n[1]) * smoothstep(3.3, 1.5, far[0])  # near rocks shine with water
-        surface = surface + (0.10 * wet)[..., None] * self.white
-        glowing = (found[8] - 1.0).clamp(0, 1)[..., None] * self.window * light.colour((1.6, 0.95, 0.40), x)
-        out, metres_ = image.clone(), z.clone()
-        out[first:] = image[first:] + cover[..., None] * (surface + glowing - image[first:])
-        metres_[first:] = torch.where(cover > 0.5, torch.exp(far[0]), z[first:])
-        return out, metres_
+        surface += tint(0.10 * wet, self.white)
+        if self.window > 0:
+            surface += tint((found[8] - 1.0).clamp(0, 1), self.window * light.colour((1.6, 0.95, 0.40), x))
+        image[first:, span] += cover[..., None] * (surface - image[first:, span])
+        metres_ = z.clone()
+        metres_[first:, span] = torch.where(cover > 0.5, torch.exp(far[0]), z[first:, span])
+        return image, metres_
 
-    def _lantern(self, image: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
-        """The lamp behind its panes, as bright as its beams face the camera; its glare grows with them."""
+    def _lantern(self, x: Tensor, y: Tensor, pixel: float) -> Tensor:
+        """The lamp behind its panes, as bright as its beams face the camera, (H, W); its glare grows with them."""
         lx, ly, lz = self.coast.lamp
         dx, dy = x - lx / lz, y - (ly - self.coast.eye) / lz
         flash = sum(self._facing(k) for k in range(self.coast.beams))
@@ -253,8 +258,7 @@ class Picture:
         r2 = dx * dx + dy * dy
         core = torch.exp(-r2 / (2 * size * size)) * min(1.0, (0.6 / lz / pixel) ** 2 + 0.3)
         veil = 0.0010 / (r2 + 0.0009) * (0.3 + flash) * 0.10 + torch.exp(-r2.sqrt() / 0.02) * 0.25 * flash
-        bright = self.lit * clear * (core * (1.6 + 9 * flash) + veil * (0.35 + 1.2 * flash))
-        return image + bright[..., None] * self.lamp
+        return self.lit * clear * (core * (1.6 + 9 * flash) + veil * (0.35 + 1.2 * flash))
 
     def _spray(self, image: Tensor, x: Tensor, y: Tensor, e: Event) -> Tensor:
         """White water thrown up where a wave meets the rocks: it rises, hangs and falls within 2.5 s."""

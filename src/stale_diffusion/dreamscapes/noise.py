@@ -35,8 +35,28 @@ def sample(tile: Tensor, x: Tensor, y: Tensor) -> Tensor:
     size = tile.shape[-1] - 2
     # Texel 1 of the padded tile is texel 0. Each axis is folded before it is broadcast: half the work.
     u, v = ((c - torch.floor(c)) * (2 * size / (size + 2)) + (2 / (size + 2) - 1) for c in (x, y))
-    grid = torch.stack(torch.broadcast_tensors(u, v), -1)  # type: ignore[no-untyped-call]
-    return F.grid_sample(tile, grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
+    return F.grid_sample(tile, at(u, v), mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
+
+
+def at(x: Tensor, y: Tensor) -> Tensor:
+    """The places that F.grid_sample looks up, (1, H, W, 2): x and y broadcast to (H, W), in [-1, 1]."""
+    planes = torch.empty(2, max(x.shape[0], y.shape[0]), max(x.shape[1], y.shape[1]), device=x.device)
+    planes[0], planes[1] = x, y
+    return planes.permute(1, 2, 0)[None]
+
+
+def tint(mask: Tensor, colour: Tensor) -> Tensor:
+    """A colour (3,) by a mask (H, W), as an image (H, W, 3).
+
+    Its planes lie one after the other in memory, and so do those of all that is computed from it: loops over pixels
+    take a sixth of the time of loops over three channels.
+    """
+    return torch.mul(mask, colour[:, None, None]).permute(1, 2, 0)
+
+
+def blank(rows: int, columns: int, channels: int, device: torch.device) -> Tensor:
+    """Room for an image (H, W, C), plane after plane."""
+    return torch.empty(channels, rows, columns, device=device).permute(1, 2, 0)
 
 
 def smoothstep(low: float, high: float, x: Tensor) -> Tensor:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stale_diffusion.dreamscapes.noise import blank
 from stale_diffusion.scene import Segment, Stage
 
 Array = NDArray[np.float64]
@@ -65,11 +66,15 @@ class View:
 
 
 def in_bands(view: View, shade: Callable[[View], Tensor], pixels: int = 30_000) -> Tensor:
-    """Shade a picture band by band, (rows, W) -> (rows, W, 3): bands of about 30,000 pixels stay in the cache."""
+    """Shade a picture band by band, (rows, W) -> (rows, W, C): bands of about 30,000 pixels stay in the cache."""
     step = max(1, pixels // view.width)
-    tops = range(view.top, view.top + view.rows, step)
-    bands = [View(view.width, view.height, y, min(step, view.top + view.rows - y), view.device) for y in tops]
-    return torch.cat([shade(band) for band in bands])
+    bands = [replace(view, top=view.top + y, rows=min(step, view.rows - y)) for y in range(0, view.rows, step)]
+    first = shade(bands[0])
+    out = blank(view.rows, view.width, first.shape[-1], view.device)
+    out[: len(first)] = first
+    for i, band in enumerate(bands[1:], 1):
+        out[i * step : i * step + band.rows] = shade(band)
+    return out
 
 
 class Place(ABC):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stale_diffusion.dreamscapes import light, water
 from stale_diffusion.dreamscapes.light import tile
-from stale_diffusion.dreamscapes.noise import sample, smoothstep
+from stale_diffusion.dreamscapes.noise import sample, smoothstep, tint
 from stale_diffusion.dreamscapes.place import Array, View, in_bands
 from stale_diffusion.scene import Event, Stage
 
@@ -140,13 +140,13 @@ class Picture:
         x, y = self.camera.slopes(band)
         image = light.sky(self.light, x, y, self.t, self.drifted, self.variant)
         for k, far in enumerate((9000.0, 3500.0)):
-            image = self._headland(image, x, y, band.pixel / self.camera.focal, k, far)
+            self._headland(image, x, y, band.pixel / self.camera.focal, k, far)
         for e in self.birds:
-            image = self._gull(image, x, y, e)
+            self._gull(image, x, y, e)
         return self._over_breakers(band, image, x, y)
 
-    def _gull(self, image: Tensor, x: Tensor, y: Tensor, e: Event) -> Tensor:
-        """A gull that glides by for seven seconds from its cry on."""
+    def _gull(self, image: Tensor, x: Tensor, y: Tensor, e: Event) -> None:
+        """A gull that glides by for seven seconds from its cry on, into the image."""
         age, pixel = self.t - e.time, float(x[0, 1] - x[0, 0])
         path = np.random.default_rng([self.variant, int(e.time * 128)]).random(4).tolist()
         size = 0.026 / (0.4 + 2.6 * e.distance)
@@ -154,37 +154,42 @@ class Picture:
         centre += float(np.sign(path[0] - 0.5)) * size * 3 * age * (0.6 + path[1])
         high = 0.05 + 0.30 * float(path[2]) + 0.15 * size * float(np.sin(0.7 * age + 6 * path[3]))
         shown = float(np.clip(age, 0, 1) * np.clip((7 - age) / 1.5, 0, 1))
-        across = (x - centre) / size
+        columns = ((x[0] - centre).abs() < 1.05 * size).nonzero()
+        if shown <= 0 or not len(columns):
+            return
+        span = slice(int(columns[0]), int(columns[-1]) + 1)
+        across, image = (x[:, span] - centre) / size, image[:, span]
         p, q = across.abs(), (y - high) / size + (0.5 * path[0] - 0.25) * across
-        inside = (p < 1.05) & (q.abs() < 0.8)
-        if shown <= 0 or not bool(inside.any()):
-            return image
+        inside = q.abs() < 0.8
         beat = 0.30 + 0.22 * float(np.sin(7 * age)) * (1 if path[3] > 0.4 else 0.25)
         wing = beat * (1.5 * p - 1.2 * p * p)
         thick = 0.06 * (1 - p).clamp(min=0) ** 0.6 + 0.05 * (1 - 6 * p).clamp(min=0)
         alpha: Tensor = ((thick - (q - wing).abs()) * size / pixel + 0.5).clamp(0, 1) * inside
         share = shown * min(1.0, 0.12 * size / pixel)
         bird = (self.ambient + 0.25 * self.key) * 0.28
-        return image + (share * alpha)[..., None] * (bird - image)
+        image += (share * alpha)[..., None] * (bird - image)
 
-    def _headland(self, image: Tensor, x: Tensor, y: Tensor, pixel: float, k: int, far: float) -> Tensor:
-        """A headland on one side of the bay, where this coast has one."""
+    def _headland(self, image: Tensor, x: Tensor, y: Tensor, pixel: float, k: int, far: float) -> None:
+        """A headland on one side of the bay, where this coast has one, into the image."""
         if self.coast[k] < 0.35:
-            return image
+            return
         across = (self.side * (1 - 2 * k) * x - 0.45 + 0.9 * self.coast[2 - k]).clamp(min=0)
         at = torch.full((1, 1), float(self.coast[k]), device=x.device)
         rough = sample(tile(22, 256, 1.7, self.x), x * 0.35 + float(self.coast[1]), at)
         ridge = (0.10 * across / (0.35 + across) + 0.012 * rough * (across > 0)) * (0.5 + self.coast[k])
+        above = int((y > float(ridge.max()) + pixel).sum())
+        if above == len(y):
+            return
+        image, y = image[above:], y[above:]
         inside: Tensor = ((ridge * smoothstep(0.0, 0.08, across) - y) / pixel + 0.5).clamp(0, 1) * smoothstep(
             0.0, 0.004, ridge
         )
-        green = (
-            light.colour((0.045, 0.060, 0.045), x)
-            * (1 + 0.3 * sample(tile(12, 512, 1.35, self.x), x * 1.5, y * 4))[..., None]
+        green = tint(
+            1 + 0.3 * sample(tile(12, 512, 1.35, self.x), x * 1.5, y * 4), light.colour((0.045, 0.060, 0.045), x)
         )
         haze = 1.0 - float(np.exp(-far * (0.00012 + 0.0008 * self.light.haze)))
         land = green * (self.ambient + 0.6 * self.key)
-        return image + inside[..., None] * (land + haze * (self.fog - land) - image)
+        image += inside[..., None] * (land + haze * (self.fog - land) - image)
 
     def _below(self, band: View) -> Tensor:
         """Sea and sand."""
@@ -214,25 +219,27 @@ class Picture:
         rx, ry, share = water.reflect(x, y, sx, sz, hidden)
         depth = (0.045 * inside).clamp(0, 3)
         lit = self.ambient + self.key * max(self.light.toward[1], 0.0)
-        clear = torch.exp(-depth[..., None] * light.colour((3.4, 1.5, 1.2), x))
+        clear = torch.exp(tint(-depth, light.colour((3.4, 1.5, 1.2), x)))
         cover = self._cover(z, inside)
-        hue = self.water * (1 + 4 * crest.clamp(-0.04, 0.12))[..., None] + 0.11 * cover[..., None] ** 2
-        body = hue * lit * (1 - clear) + self.sand * 0.68 * lit * clear
-        image: Tensor = body + share[..., None] * (self.mirror(rx, ry) - body)
-        image = image + 0.6 * water.glitter(self.light, x, y, sx, sz, hidden)[..., None] * self.key
+        hue = tint(1 + 4 * crest.clamp(-0.04, 0.12), self.water) + 0.11 * cover[..., None] ** 2
+        body = torch.lerp(hue, 0.68 * self.sand, clear) * lit
+        image = torch.lerp(body, self.mirror(rx, ry), share[..., None])
+        image += tint(0.6 * water.glitter(self.light, x, y, sx, sz, hidden), self.key)
         foam, shade = self._foam(cover, z, east, footprint)
-        white = (0.80 * shade)[..., None] * (self.ambient * 1.1 + self.key * (0.25 + 0.6 * self.light.toward[1]))
-        image = image + foam[..., None] * (white - image)
-        haze: Tensor = 1 - torch.exp(-z * (0.0003 + 0.004 * self.light.haze**2))
-        return image + haze[..., None] * (self.fog - image)
+        white = tint(0.80 * shade, self.ambient * 1.1 + self.key * (0.25 + 0.6 * self.light.toward[1]))
+        image = torch.lerp(image, white, foam[..., None])
+        haze = 1 - torch.exp(-z * (0.0003 + 0.004 * self.light.haze**2))
+        return torch.lerp(image, self.fog, haze[..., None])
 
     def _cover(self, z: Tensor, inside: Tensor) -> Tensor:
         """How foamy the water is, (H, W): behind each bore, and along the edge of the wash."""
         depth = inside.clamp(min=0)
         cover = 0.85 * torch.exp(depth / -0.13) + 0.30 * torch.exp(depth / -1.8)
         for b in self.breakers:
-            passed = (z - b.crest) / BORE_SPEED
-            trail = torch.exp(passed.clamp(min=0) / -2.0 - (passed / max(b.age, 0.1)) ** 4) * (passed > 0)
+            passed, age = (z - b.crest) / BORE_SPEED, max(b.age, 0.1)
+            if float(passed[0].max()) <= 0 or float(passed[-1].min()) > 2.2 * age:
+                continue  # it is yet to come, or nothing of its trail is left
+            trail = torch.exp(passed.clamp(min=0) / -2.0 - ((passed / age) ** 2) ** 2) * (passed > 0)
             cover = torch.maximum(cover, trail * b.broken * (b.foam * min(1.0, 0.30 + 0.9 * b.strength)))
         return cover.clamp(0, 1)
 
@@ -245,7 +252,7 @@ class Picture:
         seen = 1 / (1 + (footprint * 2.2) ** 2)
         web = torch.minimum((a + 0.30 * b).abs(), (b - 0.25 * a).abs() * 0.9 + 0.12)
         mask = ((1.15 * cover**1.6 - web) / (0.16 + 0.8 * footprint.clamp(max=1)) + 0.3).clamp(0, 1)
-        mean = (1.1 * cover**1.5).clamp(max=1)
+        mean = (1.1 * cover * cover.sqrt()).clamp(max=1)
         mask = mean + seen * (mask - mean)
         return mask * smoothstep(0.02, 0.20, cover) * (0.50 + 0.50 * cover), 1 + seen * (0.10 * b - 0.08 * a)
 
@@ -259,15 +266,14 @@ class Picture:
         slant = (sample(rough, east * 0.8 + lean, z * 0.8 + 0.004) - grain) * (
             0.5 + 0.5 / (0.25 + abs(self.light.toward[1]))
         )
-        relief = (1 + (0.05 * grain - 0.11 * slant) * fine * (1 - 0.75 * wet) + 0.07 * dunes * (1 - 0.6 * wet))[
-            ..., None
-        ]
+        relief = 1 + (0.05 * grain - 0.11 * slant) * fine * (1 - 0.75 * wet) + 0.07 * dunes * (1 - 0.6 * wet)
         lit = self.ambient * 0.95 + self.key * (max(self.light.toward[1], 0.0) + 0.05)
-        base = self.sand * relief * lit * (1 - 0.50 * wet)[..., None]
+        base = tint(relief * (1 - 0.50 * wet), self.sand * lit)
         slope = 0.014 * sample(tile(43, 256, 1.2, self.x), east * 0.25, z * 0.25)
         rx, ry, share = water.reflect(x, y, slope, slope, torch.full_like(z, 4e-4))
         mirror = self.mirror(rx, ry)
-        image = base + (wet**2 * (0.06 + 0.94 * share**0.75) * 0.9)[..., None] * (mirror - base)
+        root = share.sqrt()
+        image = torch.lerp(base, mirror, (wet**2 * (0.06 + 0.94 * root * root.sqrt()) * 0.9)[..., None])
         shade = torch.exp((z - self.front) / (0.012 * self.rest)).clamp(0, 1)  # the lip of the wash throws a shadow
         return image * (1 - 0.35 * shade)[..., None]
 
@@ -275,13 +281,17 @@ class Picture:
         """Draw the faces of the waves over a band, far ones first."""
         for b in sorted(self.breakers, key=lambda b: -float(b.crest.mean())):
             foot, top = -self.camera.height / b.crest, (b.height - self.camera.height) / b.crest
-            if float(b.height.max()) < 0.02 or float(top.max()) < float(y.min()) or float(foot.min()) > float(y.max()):
+            tall = float((top - foot).max())
+            low, high = float(foot.min()) - 0.1 * tall, float(foot.max()) + 1.8 * tall  # ragged, at most
+            rows = ((y[:, 0] > low) & (y[:, 0] < high)).nonzero()
+            if float(b.height.max()) < 0.02 or not len(rows):
                 continue
-            image = self._face(b, image, x, y, foot, top, band.pixel / self.camera.focal)
+            span = slice(int(rows[0]), int(rows[-1]) + 1)
+            self._face(b, image[span], x, y[span], foot, top, band.pixel / self.camera.focal)
         return image
 
-    def _face(self, b: Breaker, image: Tensor, x: Tensor, y: Tensor, foot: Tensor, top: Tensor, pixel: float) -> Tensor:
-        """The face of one wave: green where the sun shines through, white where it has broken."""
+    def _face(self, b: Breaker, image: Tensor, x: Tensor, y: Tensor, foot: Tensor, top: Tensor, pixel: float) -> None:
+        """The face of one wave, into the image: green where the sun shines through, white where it has broken."""
         east = x * b.crest
         q = (y - foot) / (top - foot).clamp(min=1e-4)
         up = q * b.height
@@ -293,16 +303,14 @@ class Picture:
         soft = (pixel * b.crest / b.height.clamp(min=1e-3)).clamp(min=0.03) + 0.10 * white
         inside = ((1 - q + ragged) / soft).clamp(0, 1) * swelling * (q > -0.1)
         lit = self.ambient + self.key * 0.7
-        through = (0.35 + 0.9 * q.clamp(0, 1) ** 2)[..., None]
-        green = self.water * light.colour((0.9, 1.5, 1.35), x) * lit * through + 0.10 * self.mirror(
-            x.expand_as(q), (0.3 + 0.4 * q).clamp(0, 2)
-        )
-        shade = (0.55 + 0.42 * q.clamp(0, 1.1) + 0.13 * noise)[..., None]
-        foam = 0.85 * (self.ambient * 1.05 + self.key * 0.62) * shade
-        face = green + white[..., None] * (foam - green)
+        through = 0.35 + 0.9 * q.clamp(0, 1) ** 2
+        green = tint(through, self.water * light.colour((0.9, 1.5, 1.35), x) * lit)
+        green += 0.10 * self.mirror(x, (0.3 + 0.4 * q).clamp(0, 2))
+        shade = 0.55 + 0.42 * q.clamp(0, 1.1) + 0.13 * noise
+        face = torch.lerp(green, tint(shade, 0.85 * (self.ambient * 1.05 + self.key * 0.62)), white[..., None])
         haze = 1 - torch.exp(-b.crest * (0.0003 + 0.004 * self.light.haze**2))
-        face = face + haze[..., None] * (self.fog - face)
-        return image + inside[..., None] * (face - image)
+        face = torch.lerp(face, self.fog, haze[..., None])
+        image += inside[..., None] * (face - image)
 
 
 def _run_up(since: float) -> float:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stale_diffusion.dreamscapes.light import Light, clear_sky, sky
-from stale_diffusion.dreamscapes.noise import smoothstep
+from stale_diffusion.dreamscapes.noise import at, smoothstep
 
 LENGTHS = (4.7, 19.0, 83.0, 370.0)  # metres a tile
 _TEXELS = 128
@@ -51,11 +51,9 @@ def waves(t: float, heading: float = 0.25, device: str | torch.device = "cpu") -
 
 def look_up(tile: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """All channels of a padded tile (K, N + 2, N + 2) at x (its first axis), z in tiles, (K, H, W), bilinear."""
-    x, z = x.expand(z.shape[0], -1), z.expand(-1, x.shape[1])
     n = tile.shape[-1] - 2
-    grid = torch.stack([z - torch.floor(z), x - torch.floor(x)], -1)
-    grid = (grid * n + 0.5) / (n + 2) * 2 + (1 / (n + 2) - 1)
-    return F.grid_sample(tile[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+    z, x = ((c - torch.floor(c)) * (2 * n / (n + 2)) + (2 / (n + 2) - 1) for c in (z, x))
+    return F.grid_sample(tile[None], at(z, x), mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 def surface(tiles: Tensor, steep: tuple[float, ...], x: Tensor, z: Tensor, footprint: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,8 +86,14 @@ class Mirror:
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """The sky at slopes x, y >= 0, (H, W) -> (H, W, 3)."""
-        grid = torch.stack([x / self._WIDE, 2 * torch.sqrt(y.clamp(min=0) / self._HIGH) - 1], -1)
-        return F.grid_sample(self.panorama, grid[None], padding_mode="border", align_corners=True)[0].permute(1, 2, 0)
+        grid = at(x / self._WIDE, 2 * torch.sqrt(y.clamp(min=0) / self._HIGH) - 1)
+        return F.grid_sample(self.panorama, grid, padding_mode="border", align_corners=True)[0].permute(1, 2, 0)
+
+
+def fifth(x: Tensor) -> Tensor:
+    """x to the fifth, as Schlick's Fresnel share has it: by products, an eighth of what a power takes."""
+    square = x * x
+    return square * square * x
 
 
 def reflect(x: Tensor, y: Tensor, slope_x: Tensor, slope_z: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,7 +101,7 @@ def reflect(x: Tensor, y: Tensor, slope_x: Tensor, slope_z: Tensor, hidden: Tens
     norm = torch.rsqrt(1 + slope_x * slope_x + slope_z * slope_z)
     facing = (x * -slope_x + y - slope_z) * norm  # d . n, negative
     cosine = (-facing * torch.rsqrt(x * x + y * y + 1)).clamp(0.0, 1)
-    grazing = (1 - cosine) ** 5 / (1 + 22.7 * hidden.sqrt() ** 1.5)
+    grazing = fifth(1 - cosine) / (1 + 22.7 * hidden.sqrt() ** 1.5)
     turn = 2 * facing * norm
     ahead = (1 + turn * slope_z).clamp(min=0.25)
     up = (y - turn).abs() / ahead + 0.8 * hidden.sqrt() * 0.5
@@ -112,10 +116,8 @@ def glitter(light: Light, x: Tensor, y: Tensor, slope_x: Tensor, slope_z: Tensor
     variance = hidden + 1.5e-3
     off = (slope_x + half_x / half_y) ** 2 + (slope_z + half_z / half_y) ** 2
     spread = torch.exp(-off / (2 * variance)) / (2 * torch.pi * variance)
-    fresnel = (
-        0.02
-        + 0.98 * (1 - (sx * half_x + sy * half_y + sz * half_z) * torch.rsqrt(half_x**2 + half_y**2 + half_z**2)) ** 5
-    )
+    along = (sx * half_x + sy * half_y + sz * half_z) * torch.rsqrt(half_x**2 + half_y**2 + half_z**2)
+    fresnel = 0.02 + 0.98 * fifth(1 - along)
     return (spread * fresnel / (4 * (-y * back).clamp(min=0.10))).clamp(max=12) * smoothstep(
         -0.02, 0.02, torch.tensor(sy)
     )
