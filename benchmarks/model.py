@@ -55,6 +55,7 @@ from classifier import (
 )  # fmt: skip
 from report import Figure, report
 from stale_diffusion import scene
+from stale_diffusion.dreamscapes.captions import STRENGTH
 from stale_diffusion.dreamscapes.light import part_of_day
 from stale_diffusion.dreamscapes.perform import _MODULES, BUILT, lanes
 from stale_diffusion.dreamscapes.render import truth
@@ -70,10 +71,6 @@ from stale_diffusion.training.config import load_config
 NOTHING = np.zeros(0, np.int8)
 SECONDS = SEGMENTS * SEGMENT_SECONDS
 ROOT = Path(__file__).parents[1]
-STRENGTH = {"shore": "swell", "rain on glass": "rain", "forest stream": "flow", "campfire": "fire",
-            "thunderstorm": "near", "kettle and coffee": "steam",
-            "snowfall": "rain", "night train": "flow", "aurora": "light",
-            "meadow": "wind", "bakery oven": "fire", "lighthouse": "steam"}  # fmt: skip
 HOURS = {
     "night": r"\b(night|midnight|dark|moon\w*|stars|starlit)\b",
     "dawn": r"\b(dawn|sunrise|first light|sun comes up|daybreak)\b",

@@ -1,6 +1,7 @@
 """Weights out of the past and out of other hands: average, excavate, doctor, shared folders and hub ids."""
 
 import json
+import shutil
 import os
 import subprocess
 from pathlib import Path
@@ -77,6 +78,8 @@ def test_average_writes_a_model_and_doctor_finds_a_flipped_bit(corpus: Corpus, t
         path.write_bytes(data)
         found = CliRunner().invoke(app, ["doctor", str(tmp_path)])
         assert found.exit_code == 1 and f"{path.name} is not what was saved" in found.stdout
+    with pytest.raises(StaleError, match="is damaged"):
+        read_model(tmp_path)
 
 
 def test_a_model_is_shared_as_a_folder_and_by_hub_id(
@@ -84,6 +87,11 @@ def test_a_model_is_shared_as_a_folder_and_by_hub_id(
 ) -> None:
     share(model, tmp_path / "mine", {"licence": "CC0-1.0", "trained on": "nothing"})
     assert read_model(tmp_path / "mine")[0].shape == read_model(tmp_path / "mine/model.safetensors")[0].shape
+    rotten = shutil.copytree(tmp_path / "mine", tmp_path / "rotten") / "model.safetensors"
+    data = bytearray(rotten.read_bytes())
+    rotten.write_bytes(data[:-5] + bytes([data[-5] ^ 4]) + data[-4:])
+    with pytest.raises(StaleError, match="is damaged"):
+        read_model(tmp_path / "rotten")
     assert "license: cc0-1.0" in (tmp_path / "mine/README.md").read_text()
     commit_id = "a" * 40
     cache = tmp_path / "hub/models--some--dream"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from stale_diffusion import scene
 from stale_diffusion.clips.shards import Example, write_shard
+from stale_diffusion.dreamscapes import captions
 from stale_diffusion.dreamscapes.perform import BUILT, frame, lanes, place, sound
 from stale_diffusion.errors import StaleError
 from stale_diffusion.scene import Segment, Stage
@@ -52,14 +53,18 @@ def _turn(rng: np.random.Generator, segments: int, first: str) -> tuple[list[Seg
     hour = {"hour": last.statics["hour"]}
     after = [replace(s, variant=last.variant, statics={**s.statics, **hour}) for s in after]
     before[-1] = scene.turned(last, after[0])
-    captions = place(first).caption(before, rng), place(second).caption(after, rng)
-    return before + after, str(rng.choice(_THEN)).format(*captions)
+    said = place(first).caption(before, rng), place(second).caption(after, rng)
+    return before + after, str(rng.choice(_THEN)).format(*said)
 
 
-def clip(index: int, *, seed: int, segments: int, rendered: bool, cartoons: bool = False) -> Example:
-    """Clip `index` of a corpus as an Example; with sight and hearing where `rendered`, in flat colours if wanted."""
+def clip(index: int, *, seed: int, segments: int, rendered: bool, cartoons: bool = False, free: float = 0.0) -> Example:
+    """Clip `index` of a corpus as an Example; with sight and hearing where `rendered`, in flat colours if wanted, its
+    plot in free words with probability `free` where it stays in one place."""
     rng = np.random.default_rng([seed, index])
     drawn, caption = draw(rng, segments)
+    words = np.random.default_rng([seed, index, 1])
+    if words.random() < free and len({s.place for s in drawn}) == 1:
+        caption = captions.free(drawn, words)
     bits = {"scene": scene.encode(drawn)}
     stage = Stage(scene.decode(bits["scene"]))  # what is performed is what the bits say
     values = lanes(stage)
@@ -85,12 +90,20 @@ def flat(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(np.repeat(levels, 8, 1), 8, 2).astype(np.uint8)
 
 
-def _shard(index: int, *, folder: Path, seed: int, segments: int, rendered: bool, cartoons: bool, clips: int) -> Path:
+def _shard(
+    index: int, *, folder: Path, seed: int, segments: int, rendered: bool, cartoons: bool, free: float, clips: int
+) -> Path:
     path = folder / f"dreams-{index:05d}.tar"
     if not path.exists():
         first = index * CLIPS_A_SHARD
         indices = range(first, min(first + CLIPS_A_SHARD, clips))
-        kind: dict[str, Any] = {"seed": seed, "segments": segments, "rendered": rendered, "cartoons": cartoons}
+        kind: dict[str, Any] = {
+            "seed": seed,
+            "segments": segments,
+            "rendered": rendered,
+            "cartoons": cartoons,
+            "free": free,
+        }
         write_shard(path, (clip(i, **kind) for i in indices))
     return path
 
@@ -108,8 +121,9 @@ def _claim(folder: Path, made_with: dict[str, Any]) -> None:
 
 
 def write_corpus(
-    folder: Path, clips: int, *, seed: int, segments: int, rendered: bool, cartoons: bool = False, workers: int = 1
-) -> Iterator[Path]:
+    folder: Path, clips: int, *, seed: int, segments: int, rendered: bool, cartoons: bool = False, free: float = 0.0,
+    workers: int = 1,
+) -> Iterator[Path]:  # fmt: skip
     """Write a corpus as shards and yield each path; shards that are there are kept, so it goes on where it stopped."""
     kind: dict[str, Any] = {
         "clips": clips,
@@ -117,6 +131,7 @@ def write_corpus(
         "segments": segments,
         "rendered": rendered,
         "cartoons": cartoons,
+        "free": free,
     }
     _claim(folder, kind)
     one = partial(_shard, folder=folder, **kind)

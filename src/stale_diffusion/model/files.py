@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -27,12 +27,14 @@ class ModelFile:
         name: what messages call it.
         shape: arguments of transformer.Shape.
         parameters: numbers in it.
+        sha256: what its bytes must hash to; "" where nothing beside it says so.
     """
 
     path: Traversable
     name: str
     shape: dict[str, Any]
     parameters: int
+    sha256: str = ""
 
 
 def find(source: str | Path | None = None) -> ModelFile:
@@ -51,14 +53,15 @@ def find(source: str | Path | None = None) -> ModelFile:
     if not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)) and path.suffix != ".safetensors":
         path = _from_hub(str(source))
     if (path / SHARED).is_file():
-        return _described(path / SHARED, str(path))
+        return replace(_described(path / SHARED, str(path)), sha256=_shared_hash(path))
     if path.is_dir():
         runs = sorted(p for p in path.glob("step-*") if (p / "state.json").is_file() and p.suffix != ".part")
         if not runs:
             mend = "Leave --model out to use the one that ships, or name the folder of a training."
             raise StaleError(f"There is no model in {path}.", mend=mend, usage=True)
-        shape = json.loads((runs[-1] / "state.json").read_text())["shape"]
-        return _described(runs[-1] / "average.safetensors", str(path), shape)
+        state = json.loads((runs[-1] / "state.json").read_text())
+        found = _described(runs[-1] / "average.safetensors", str(path), state["shape"])
+        return replace(found, sha256=state["sha256"]["average.safetensors"])
     if not path.is_file():
         raise StaleError(f"There is no model {path}.", mend=_MEND, usage=True)
     return _described(path, str(path))
@@ -76,6 +79,14 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=[SHARED, "config.json", "README.md"]))
     except Exception as e:  # the hub's client has dozens of errors, and each is the same to us
         raise StaleError(f"There is no model {name}, here or on the hub.", str(e).splitlines()[0], mend) from e
+
+
+def _shared_hash(folder: Path) -> str:
+    """What the config of a shared folder says of its weights; nothing where there is none."""
+    try:
+        return str(json.loads((folder / "config.json").read_text("utf-8")).get("sha256", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _described(path: Traversable, name: str, shape: dict[str, Any] | None = None) -> ModelFile:

@@ -34,13 +34,18 @@ def read_model(source: str | Path | None = None) -> tuple[Denoiser, str]:
     """
     found = find(source)
     data = found.path.read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    if found.sha256 not in ("", sha):
+        why = f"The bytes of {found.path.name} are not those that were saved: bit rot, or another hand."
+        mend = f"Copy or download it again; if it is a training's: stale-diffusion resume {found.name}"
+        raise StaleError(f"The model in {found.name} is damaged.", why, mend)
     try:
         model = Denoiser(Shape(**found.shape))
         model.load_state_dict({_renamed(k): v.float() for k, v in load(data).items()})
     except (RuntimeError, TypeError, SafetensorError) as e:
         why = str(e).splitlines()[0]
         raise StaleError(f"{found.name} does not fit this program.", why, "Use the version that made it.") from e
-    return model, hashlib.sha256(data).hexdigest()
+    return model, sha
 
 
 def share(model: Denoiser, folder: Path, about: dict[str, str]) -> None:

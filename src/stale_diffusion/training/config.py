@@ -14,7 +14,8 @@ from stale_diffusion.errors import StaleError
 @dataclass(frozen=True)
 class Data:
     """Args: drawn, performed: Dreamscapes clips without and with sight and hearing; clips: folder of `ingest`'s shards
-    ("" for none); segments: per clip; seed: of the corpus; cartoons: pictures in flat colours."""
+    ("" for none); segments: per clip; seed: of the corpus; cartoons: pictures in flat colours; free: share of plots
+    in free words (dreamscapes.captions)."""
 
     drawn: int = 1000
     performed: int = 200
@@ -22,6 +23,7 @@ class Data:
     segments: int = 4
     seed: int = 1
     cartoons: bool = False
+    free: float = 0.0
 
 
 @dataclass(frozen=True)

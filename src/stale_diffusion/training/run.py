@@ -34,7 +34,7 @@ def prepare(data: Data, folder: Path, workers: int) -> list[Path]:
             total = -(-clips // 64)
             made = write_corpus(
                 target, clips, seed=seed, segments=data.segments, rendered=rendered, cartoons=data.cartoons,
-                workers=workers,
+                free=data.free, workers=workers,
             )  # fmt: skip
             for i, _ in enumerate(made):
                 progress.update(task, completed=(i + 1) / total)
