@@ -11,7 +11,8 @@ from torch import Tensor
 
 from stale_diffusion.dreamscapes import light
 from stale_diffusion.dreamscapes.light import tile
-from stale_diffusion.dreamscapes.noise import sample, smoothstep
+from stale_diffusion.dreamscapes.noise import at as places
+from stale_diffusion.dreamscapes.noise import blank, sample, smoothstep, tint
 from stale_diffusion.dreamscapes.place import Array, View, in_bands
 from stale_diffusion.scene import Event, Stage
 
@@ -118,6 +119,7 @@ class Picture:
         ) * dark
         self.fog = self._fog()
         self.channel = self._channel() if self.bolts else None
+        self.ridges = self._ridges()
 
     def _fog(self) -> Tensor:
         """What distance turns into, (1, W, 3): the strip of sky under the cloud, darker where rain falls."""
@@ -191,7 +193,7 @@ class Picture:
         image = self.camera.at_horizon(band, self._sky, self._fields)
         if self.channel is not None:
             bolt = self.channel[band.top : band.top + band.rows]
-            image = image + (bolt * (y > -0.004))[..., None] * self.white
+            image += tint(bolt * (y > -0.004), self.white)
         image = self._hills(image, x, y, band)
         return self._streaks(self._grass(image, band), band)
 
@@ -203,17 +205,19 @@ class Picture:
         top = (0.34 + 0.6 * self.near + 6.0 * self.near**3) * (1 + 0.5 * self.shape[2] * (x - self.shape[3]))
         puffs, glance = self._tower(x, y) if flat < 1 else (torch.zeros_like(x + y), torch.zeros_like(x + y))
         mass = smoothstep(-0.02, 0.03 + 0.3 * flat, top * (0.70 + 0.30 * puffs) - y)
-        bright = (0.34 + 0.75 * (y / top).clamp(0, 1) ** 1.4 * (0.5 + puffs.clamp(0, 1.2))) * (1 + 0.55 * glance)
-        lit = ((1 - flat) * bright)[..., None] * (0.85 * self.key + 0.55 * self.ambient)
-        n = puffs
+        n, cloud = puffs, blank(band.rows, band.width, 3, x.device).zero_()
+        if flat < 1:
+            bright = (0.34 + 0.75 * (y / top).clamp(0, 1) ** 1.4 * (0.5 + puffs.clamp(0, 1.2))) * (1 + 0.55 * glance)
+            cloud += tint((1 - flat) * bright, 0.85 * self.key + 0.55 * self.ambient)
         if flat > 0:
             thick, over = self._deck(x, y)
             n = puffs + flat * (thick - puffs)
-            lit = lit + (flat * over)[..., None] * self.tint
-        cloud = lit + self._inside(x, y, n, glance)[..., None] * self.white
+            cloud += tint(flat * over, self.tint)
+        if self.glows:
+            cloud += tint(self._inside(x, y, n, glance), self.white)
         if float(mass.min()) < 1:
             behind = light.sky(self.light, x, y, self.t, self.drifted, self.variant) * self.gloom
-            cloud = behind + mass[..., None] * (cloud - behind)
+            cloud = torch.lerp(behind, cloud, mass[..., None])
         return self._curtains(cloud, x, y)
 
     def _tower(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -264,9 +268,9 @@ class Picture:
         amount = (
             smoothstep(0.9 - 1.9 * self.rain, 2.2 - 1.5 * self.rain, shaft) * fall * (0.35 + 0.6 * self.rain)
         ).clamp(0, 0.95)
-        image = image + amount[..., None] * (self.fog * 0.72 - image)
+        image = torch.lerp(image, self.fog * 0.72, amount[..., None])
         low = torch.exp(-y.clamp(min=0) * (19 - 10 * self.rain)) * (0.80 + 0.2 * self.light.haze)
-        return image + low[..., None] * (self.fog - image)
+        return torch.lerp(image, self.fog, low[..., None])
 
     def _fields(self, band: View) -> Tensor:
         """Fields and grass, swept by gusts."""
@@ -277,51 +281,51 @@ class Picture:
         rng = np.random.default_rng([self.variant, 8])
         green, straw = ((0.050, 0.068, 0.028), (0.17, 0.14, 0.065))
         patch = sample(tile(61, 256, 1.5, self.x), east * 0.004 + float(rng.random()), z * 0.0025)
-        mix = smoothstep(-0.6, 0.9, patch + float(rng.normal(0, 0.6)))[..., None]
-        albedo = light.colour(green, y) + mix * (light.colour(straw, y) - light.colour(green, y))
+        mix = smoothstep(-0.6, 0.9, patch + float(rng.normal(0, 0.6)))
         grass = sample(tile(62, 512, 0.7, self.x), east * 0.35, z * 0.11) / (1 + (footprint * 2.5) ** 2)
         tuft = sample(tile(63, 512, 1.1, self.x), east * 0.06, z * 0.03) / (1 + (footprint * 0.4) ** 2)
         sweep = sample(
             tile(64, 256, 1.5, self.x), east * 0.008 - 0.004 * self.drifted, z * 0.005 + 0.003 * self.drifted
         )
         relief = (1 + 0.30 * grass + 0.22 * tuft + 0.18 * self.wind * sweep).clamp(0.2, 2)
-        image = (
-            albedo
-            * relief[..., None]
-            * (self.ambient + self.key * max(self.light.toward[1], 0.05) + 0.22 * self.flash * self.white)
-        )
+        lit = self.ambient + self.key * max(self.light.toward[1], 0.05) + 0.22 * self.flash * self.white
+        low, high = light.colour(green, y) * lit, light.colour(straw, y) * lit
+        image = tint(relief, low) + tint(relief * mix, high - low)
         return self._hazed(image, z, 1.0)
 
     def _hazed(self, image: Tensor, z: Tensor | float, share: float) -> Tensor:
         reach = 1.0 / (9000 * np.exp(-2.2 * self.rain - 1.5 * self.light.haze))
         haze = share * (1 - torch.exp(-torch.as_tensor(z, dtype=torch.float32, device=self.x.device) * reach))
-        return image + haze[..., None] * (self.fog - image)
+        return torch.lerp(image, self.fog, haze[..., None])
 
-    def _hills(self, image: Tensor, x: Tensor, y: Tensor, band: View) -> Tensor:
-        """Three ridges, the nearer ones wooded, and a tree that stands alone."""
-        rng = np.random.default_rng([self.variant, 4])
-        pixel = band.pixel / self.camera.focal
+    def _ridges(self) -> list[tuple[float, Tensor, float]]:
+        """Three ridges, the nearer ones wooded, far ones first: metres away, slopes of top (1, W) and foot."""
+        rng, x, found = np.random.default_rng([self.variant, 4]), self.x, []
         crown = float(rng.choice((1.1, 1.35)))  # conifers or broad crowns
         for far, high, scale in ((7000.0, 0.055, 0.5), (2600.0, 0.028, 0.9), (900.0, 0.010, 1.6)):
             offset, row, size = float(rng.random()), float(rng.random()), float(rng.uniform(0.3, 1.3))
-            foot = -self.camera.height / far
-            if float(y.min()) > 0.3 or float(y.max()) < foot - pixel:
-                continue
             at = torch.full((1, 1), row, device=x.device)
-            line = sample(tile(71, 256, 1.7, self.x), x * scale * 0.30 + offset, at)
-            wood = sample(tile(72, 512, crown, self.x), x * scale * 1.7 + offset, at).abs() * smoothstep(
-                -0.4, 0.6, line
-            )
-            ridge = high * size * (0.7 + 0.5 * line) + (9.0 / far) * wood
-            inside = ((ridge - y) / pixel + 0.5).clamp(0, 1) * ((y - foot) / pixel + 0.5).clamp(0, 1)
-            leaves = 1 + 0.35 * sample(tile(12, 512, 1.35, self.x), x * far / 900, y * far / 450)
+            line = sample(tile(71, 256, 1.7, x), x * scale * 0.30 + offset, at)
+            wood = sample(tile(72, 512, crown, x), x * scale * 1.7 + offset, at).abs() * smoothstep(-0.4, 0.6, line)
+            found.append((far, high * size * (0.7 + 0.5 * line) + (9.0 / far) * wood, -self.camera.height / far))
+        return found
+
+    def _hills(self, image: Tensor, x: Tensor, y: Tensor, band: View) -> Tensor:
+        """The ridges, and a tree that stands alone."""
+        pixel = band.pixel / self.camera.focal
+        for far, ridge, foot in self.ridges:
+            rows = ((y[:, 0] < float(ridge.max()) + pixel) & (y[:, 0] > foot - pixel)).nonzero()
+            if not rows.shape[0]:
+                continue
+            part, up = (a[int(rows[0]) : int(rows[-1]) + 1] for a in (image, y))
+            inside = ((ridge - up) / pixel + 0.5).clamp(0, 1) * ((up - foot) / pixel + 0.5).clamp(0, 1)
+            leaves = 1 + 0.35 * sample(tile(12, 512, 1.35, self.x), x * far / 900, up * far / 450)
             land = light.colour((0.030, 0.042, 0.024), y) * (
                 self.ambient + 0.25 * self.key + 0.25 * self.flash * self.white
             )
-            mist = 0.35 * torch.exp((foot - y) / 0.006).clamp(max=1)[..., None]
-            hill = self._hazed(land * leaves[..., None], far, 0.75)
-            hill = hill + mist * (self.fog - hill)
-            image = image + inside[..., None] * (hill - image)
+            mist = 0.35 * torch.exp((foot - up) / 0.006).clamp(max=1)[..., None]
+            hill = torch.lerp(self._hazed(tint(leaves, land), far, 0.75), self.fog, mist)
+            part += inside[..., None] * (hill - part)
         return self._tree(image, x, y, pixel)
 
     def _tree(self, image: Tensor, x: Tensor, y: Tensor, pixel: float) -> Tensor:
@@ -340,14 +344,18 @@ class Picture:
             return image
         sway = self.wind * (0.03 + 0.02 * float(np.sin(1.1 * self.t + 6.28 * rng.random())))
         across = (x - side * self.view.aspect / self.camera.focal * 0.9) / size - sway * q.clamp(min=0) ** 2
-        grid = torch.stack([across.clamp(-1, 1), (1 - 2 * q).expand_as(across)], -1)
-        alpha = F.grid_sample(
-            _tree_sprite(self.variant % 64).to(x.device), grid[None], padding_mode="zeros", align_corners=False
-        )[0, 0]
+        columns = (across.abs().amin(0) < 1).nonzero()
+        if not columns.shape[0]:
+            return image
+        span = slice(int(columns[0]), int(columns[-1]) + 1)
+        across, part = across[:, span], image[:, span]
+        sprite = _tree_sprite(self.variant % 64).to(x.device)
+        alpha = F.grid_sample(sprite, places(across.clamp(-1, 1), 1 - 2 * q), align_corners=False)[0, 0]
         alpha = alpha * ((q > 0) & (q < 1)) * (across.abs() < 0.98)
         bark = light.colour((0.022, 0.028, 0.015), y) * (self.ambient + 0.4 * self.key + 0.3 * self.flash * self.white)
-        bark = self._hazed(bark.expand(1, 1, 3), far, 1.0)
-        return image + alpha[..., None] * (bark - image)
+        bark = self._hazed(bark.expand(1, 1, 3), far, 1.0)[:, span]
+        part += alpha[..., None] * (bark - part)
+        return image
 
     def _grass(self, image: Tensor, band: View) -> Tensor:
         """Tall grass before the camera, out of focus, bent by the wind."""
@@ -366,9 +374,9 @@ class Picture:
             clump = sample(tile(93, 256, 1.8, self.x), across * 0.25, at)
             reach = tall * (0.35 + 0.28 * blades + 0.35 * clump)
             alpha = ((reach - up) / blur + 0.5).clamp(0, 1) * 0.93
-            shade = light.colour((0.020, 0.028, 0.011), u) * (1 + 1.6 * up / tall)[..., None]
-            shade = shade * (self.ambient + 0.4 * self.key + 0.35 * self.flash * self.white)
-            image = image + alpha[..., None] * (shade - image)
+            lit = self.ambient + 0.4 * self.key + 0.35 * self.flash * self.white
+            shade = tint(1 + 1.6 * up / tall, light.colour((0.020, 0.028, 0.011), u) * lit)
+            image = torch.lerp(image, shade, alpha[..., None])
         return image
 
     def _streaks(self, image: Tensor, band: View) -> Tensor:
@@ -384,4 +392,5 @@ class Picture:
             n = sample(tile(81 + k, 512, 0.35, self.x), lean * scale * 0.55, fall)
             total += ((n - 2.25 + 1.0 * self.rain) / 0.9).clamp(0, 1) * (0.16 / (1 + k * 0.5))
         wet: Tensor = (self.ambient * 0.9 + 0.5 * self.flash * self.white + 0.25 * self.fog) * 1.6
-        return image + (total * min(1.0, 2.5 * self.rain))[..., None] * (wet - 0.2 * image)
+        image += (total * min(1.0, 2.5 * self.rain))[..., None] * (wet - 0.2 * image)
+        return image
