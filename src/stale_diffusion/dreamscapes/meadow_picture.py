@@ -19,17 +19,12 @@ from torch import Tensor
 from stale_diffusion.dreamscapes import light, meadow_hills, meadow_plate
 from stale_diffusion.dreamscapes.light import tile
 from stale_diffusion.dreamscapes.meadow_plate import RATIO, STRIPS
-from stale_diffusion.dreamscapes.noise import sample, smoothstep
+from stale_diffusion.dreamscapes.noise import at, blank, sample, smoothstep, tint
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.dreamscapes.water import far_colour
 from stale_diffusion.scene import Event, Stage
 
 LEAF_THROUGH = (1.20, 1.12, 0.55)  # light that comes through a leaf is yellower (Gates 1965)
-
-
-def _grid(across: Tensor, down: Tensor) -> Tensor:
-    """Where to look an image up, (H, W, 2), from (1, W) and (H, 1) in [-1, 1]."""
-    return torch.stack([across.expand(len(down), -1), down.expand(-1, across.shape[1])], -1)
 
 
 class Picture:
@@ -97,18 +92,16 @@ class Picture:
         top, low = (int(rows * (1 - share * self.growth.height / far.tall)) for share in (1.15, 0.55))
         low = max(low, top + 1)  # in a picture of few pixels the strip has few rows
         colour, cover = far.texels[0, :, top:low].mean((1, 2)).split([3, 1])  # type: ignore[no-untyped-call]
-        return self._dim(colour / cover.clamp(min=0.05), 0)
+        return self._dim(colour / cover.clamp(min=0.05))
 
-    def _dim(self, colour: Tensor, axis: int) -> Tensor:
-        """Plants as the eye sees them by night: with less colour (Purkinje), along `axis` of colours."""
+    def _dim(self, colour: Tensor) -> Tensor:
+        """Plants, (3, ...), as the eye sees them by night: with less colour (Purkinje)."""
         if self.light.night == 0:
             return colour
         share = 0.65 * self.light.night
         grey = torch.outer(torch.tensor((0.95, 1.0, 1.06)), torch.tensor((0.2, 0.7, 0.1)))
         mixed = ((1 - share) * torch.eye(3) + share * grey).to(colour)
-        if axis == 0:
-            return (mixed @ colour.reshape(3, -1)).reshape(colour.shape)
-        return colour @ mixed.T
+        return (mixed @ colour.reshape(3, -1)).reshape(colour.shape)
 
     def _haze(self, z: Tensor) -> Tensor:
         """How much of the light from z metres is lost in the air: visibility 50 km down to 2 km (Koschmieder)."""
@@ -194,7 +187,7 @@ class Picture:
         x, y = self.camera.slopes(band)
         pixel, crest = band.pixel / self.camera.focal, meadow_hills.crest(self.land, x)
         above = int((y > float(crest.min()) - 2 * pixel).sum())
-        image = torch.empty(len(y), x.shape[1], 3, device=x.device)
+        image = blank(len(y), x.shape[1], 3, x.device)
         if above:
             image[:above] = self._distance(x, y[:above])
         first = int((y > float(crest.max()) + 2 * pixel).sum())
@@ -214,19 +207,19 @@ class Picture:
         if first == len(y):
             return image
         y = y[first:].clamp(min=low)
-        grid = _grid(x / panorama[2], 1 - 2 * (y - low) / (high - low))
-        found = F.grid_sample(plate, grid[None], padding_mode="border", align_corners=False)[0]
+        grid = at(x / panorama[2], 1 - 2 * (y - low) / (high - low))
+        found = F.grid_sample(plate, grid, padding_mode="border", align_corners=False)[0]
         cover = found[6]
         colour, east, north, far = (found[:6] / cover.clamp(min=1e-3)).split([3, 1, 1, 1])  # type: ignore[no-untyped-call]
         z, norm = torch.exp(far[0]), torch.rsqrt(1 + east[0] ** 2 + north[0] ** 2)
         sx, sy, sz = self.light.toward
         facing = ((sy - sx * east[0] - sz * north[0]) * norm).clamp(min=0) + 0.06
         lift = 1 + 0.7 * self.light.night
-        key = (self._sunlit(x * z, z) * facing)[..., None] * (lift * self.key)
-        surface = self._dim(colour.permute(1, 2, 0), 2) * (lift * self.ambient * (0.45 + 0.55 * norm)[..., None] + key)
+        lit = tint(0.45 + 0.55 * norm, lift * self.ambient) + tint(self._sunlit(x * z, z) * facing, lift * self.key)
+        surface = self._dim(colour).permute(1, 2, 0) * lit
         blue = self.fog + 0.4 * (1.7 * light.colour(self.light.zenith, x) - self.fog)  # far air is bluer
-        air = blue + ((z - 2500) / 7000).clamp(0, 1)[..., None] * (image[first:] - blue)  # in the end it is the sky
-        surface = surface + self._haze(z)[..., None] * (air - surface)
+        air = torch.lerp(blue, image[first:], ((z - 2500) / 7000).clamp(0, 1)[..., None])  # in the end it is the sky
+        surface = torch.lerp(surface, air, self._haze(z)[..., None])
         image[first:] += cover[..., None] * (surface - image[first:])
         return image
 
@@ -237,9 +230,8 @@ class Picture:
         s = ((crest - y) / (crest - low).clamp(min=1e-3)).clamp(0, 1)
         z = 1 / (1 / far + s * (1 / foot - 1 / far))
         east = x * z
-        sunlit = self._sunlit(east, z)[..., None]
-        surface = self._grassland(east, z, s, pixel) * (0.92 * self.sky + 0.88 * self.beam * sunlit)
-        return surface + self._haze(z)[..., None] * (self.fog - surface)
+        lit = tint(self._sunlit(east, z), 0.88 * self.beam) + 0.92 * self.sky
+        return torch.lerp(self._grassland(east, z, s, pixel) * lit, self.fog, self._haze(z)[..., None])
 
     def _grassland(self, east: Tensor, z: Tensor, s: Tensor, pixel: float) -> Tensor:
         """The meadow beyond the strips: as they end, greener where it is seen more from above, with drifts of flowers
@@ -250,11 +242,11 @@ class Picture:
         patch = sample(tile(12, 512, 1.35, east), east / 90, z / 160)
         speck = sample(tile(41, 512, 0.8, east), east / 7, z / 30)
         shade = 1 + 0.60 * waves * seen + 0.13 * patch + 0.10 * speck
-        green = self._dim(light.colour(self.growth.greens[0], east), 0)
-        base = (self.mean + (0.55 * (1 - s) ** 0.5)[..., None] * (green - self.mean)) * shade.clamp(0.3, 2)[..., None]
+        green = self._dim(light.colour(self.growth.greens[0], east))
+        base = (tint(0.55 * (1 - s).sqrt(), green - self.mean) + self.mean) * shade.clamp(0.3, 2)[..., None]
         bloom = smoothstep(0.3, 1.9, patch + 0.5 * speck) * min(self.growth.blooms * 0.022, 0.2)
-        petal = self._dim(light.colour(self.growth.petals[0][0], east), 0)
-        return base + (bloom * (1 - s))[..., None] * (petal - base)
+        petal = self._dim(light.colour(self.growth.petals[0][0], east))
+        return torch.lerp(base, petal, (bloom * (1 - s))[..., None])
 
     def _trees(self, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The trees on the rise, over the image, in place."""
@@ -265,18 +257,18 @@ class Picture:
             return image
         y, behind = y[first:last], image[first:last]
         stir = 0.0006 * self.wind * torch.sin(1.7 * self.t + 40 * x) * ((y - low) / 0.1).clamp(0, 1)
-        grid = _grid((x + stir) / panorama[2], 1 - 2 * (y - low) / (high - low))
-        shade, side, hue, cover = F.grid_sample(plate, grid[None], align_corners=False)[0]
+        grid = at((x + stir) / panorama[2], 1 - 2 * (y - low) / (high - low))
+        shade, side, hue, cover = F.grid_sample(plate, grid, align_corners=False)[0]
         sx, sy, sz = self.light.toward
         full = cover.clamp(min=1e-3)
         turned = ((2 * side / full - 1) * sx + 0.35 + 0.4 * max(sy, 0.0) - 0.35 * sz).clamp(min=0.05)
-        leaf = light.colour((0.030, 0.048, 0.018), x) + (hue / full)[..., None] * light.colour((0.030, 0.030, 0.004), x)
-        leaf = self._dim(leaf * (1.9 * shade / full)[..., None], 2)
+        green, warm = (self._dim(light.colour(c, x)) for c in ((0.030, 0.048, 0.018), (0.030, 0.030, 0.004)))
+        leaf = (tint(hue / full, warm) + green) * (1.9 * shade / full)[..., None]
         far = torch.full_like(x, self.land.crest)
         key = self._sunlit(x * far, far) * (0.9 * turned + 0.30 * max(sz, 0.0) * (shade / full - 0.3).clamp(min=0))
-        colour = leaf * (self.ambient + key[..., None] * self.key) * (1 + 0.8 * self.light.night)
-        colour = colour + self._haze(far)[..., None] * (self.fog - colour)
-        image[first:last] = behind + cover[..., None] * (colour - behind)
+        colour = leaf * (tint(key, self.key) + self.ambient) * (1 + 0.8 * self.light.night)
+        colour = torch.lerp(colour, self.fog, self._haze(far)[..., None])
+        image[first:last] = torch.lerp(behind, colour, cover[..., None])
         return image
 
     def _strip(self, planes: Tensor, k: int) -> None:
@@ -299,9 +291,9 @@ class Picture:
         n = strip.texels.shape[-1] - 2
         u = (east - lean * q * q.sqrt()) / strip.wide
         u = (u - torch.floor(u)) * (2 * n / (n + 2)) + (2 / (n + 2) - 1)
-        grid = torch.stack([u, 1 - (2 / strip.tall) * (1 + 0.16 * bend**2) * up], -1)
-        colour, cover = F.grid_sample(strip.texels, grid[None], align_corners=False)[0].split([3, 1])  # type: ignore[no-untyped-call]
-        colour = self._dim(colour, 0) * self._lit(east, q, bend, z)
+        grid = at(u, 1 - (2 / strip.tall) * (1 + 0.16 * bend**2) * up)
+        colour, cover = F.grid_sample(strip.texels, grid, align_corners=False)[0].split([3, 1])  # type: ignore[no-untyped-call]
+        colour = self._dim(colour) * self._lit(east, q, bend, z)
         air = float(self._haze(torch.tensor(z)))
         if air > 0.004:
             colour = colour.mul_(1 - air).addcmul_(cover, air * self.fog.permute(2, 0, 1))
