@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stale_diffusion.dreamscapes.bakery_layout import FOCAL, MARGIN, Layout, layout, project
 from stale_diffusion.dreamscapes.bakery_plate import bake, plate
-from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
+from stale_diffusion.dreamscapes.noise import at, sample, smoothstep, texture, tint
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
 
@@ -99,7 +99,6 @@ def _mouth(k: Layout, floor: float) -> tuple[float, float, float, float]:
 
 def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, aspect: float) -> Tensor:
     """The oven and the counter in the light of the moment, (H, W, 3); heat bends what is above the mouths."""
-    u, v = u.expand(len(v), -1), v.expand(-1, u.shape[1])
     _, right, _, high = _mouth(m.k, m.k.decks[-1])
     _, _, base, _ = _mouth(m.k, m.k.decks[0])
     heat = smoothstep(base - 0.05, base + 0.10, v) * smoothstep(high + 0.75, high - 0.1, v)
@@ -110,21 +109,26 @@ def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, aspect: float) -> Tens
     )
     wave = _noise((91, 256, 1.8), u * 1.3, v * 0.8 - 0.55 * m.t)
     bent = u + heat * wave, v + 0.7 * heat * _noise((92, 256, 1.8), u * 1.5, v * 0.9 - 0.6 * m.t)
-    grid = torch.stack([bent[0] / (aspect * MARGIN), -bent[1] / MARGIN], -1)
-    c = F.grid_sample(still, grid[None], padding_mode="border", align_corners=False)[0]
-    light = (c[3:7, ..., None] * torch.stack([m.oven, m.sky, m.sun, m.lamp])[:, None, None]).sum(0)
+    grid = at(bent[0] / (aspect * MARGIN), -bent[1] / MARGIN)
+    c = F.grid_sample(still, grid, padding_mode="border", align_corners=False)[0]
+    light = torch.stack([m.oven, m.sky, m.sun, m.lamp], 1) @ c[3:7].flatten(1)
     bread, crust, inside, glow = c[7], c[8], c[9], c[10]
     done = 0.04 + 0.86 * m.done
-    albedo = c[:3].permute(1, 2, 0) + bread[..., None] * bake(crust / bread.clamp(min=0.05), done)
-    out = albedo * light
+    albedo = c[:3].permute(1, 2, 0)
+    loaves = (bread.amax(0) > 0).nonzero()
+    if loaves.shape[0]:
+        span = slice(int(loaves[0]), int(loaves[-1]) + 1)
+        albedo[:, span] += bread[:, span, None] * bake(crust[:, span] / bread[:, span].clamp(min=0.05), done)
+    out = albedo * light.view(3, *bread.shape).permute(1, 2, 0)
     if m.k.brick:
         pulse = 0.75 + 0.25 * _noise((93, 256, 1.6), u * 1.5 + 0.05 * m.t, v * 2 - 0.03 * m.t)
         ember = (glow.clamp(min=0) * pulse).clamp(min=0)
-        out = out + (ember * (0.4 + 1.5 * m.fire))[..., None] * m.rgb(1.6, 0.34, 0.05)
+        out += tint(ember * (0.4 + 1.5 * m.fire), m.rgb(1.6, 0.34, 0.05))
     else:
         haze = inside * (0.05 + 0.10 * m.steam + 0.25 * m.burst)
-        out = out + haze[..., None] * (0.5 * m.oven - out)
-    return out - glow.clamp(max=0)[..., None] * m.lamp * 1.2
+        out += haze[..., None] * (0.5 * m.oven - out)
+    out -= tint(glow.clamp(max=0), 1.2 * m.lamp)
+    return out
 
 
 def _flames(out: Tensor, view: View, m: Moment) -> None:
@@ -154,19 +158,26 @@ def _flames(out: Tensor, view: View, m: Moment) -> None:
     spring = top - half * 0.75
     inside = torch.sqrt(face[0] ** 2 + ((face[1] - spring) / 0.75).clamp(min=0) ** 2)
     seen = smoothstep(half + 0.004, half - 0.004, inside) * smoothstep(-0.004, 0.004, face[1])
-    light = (heat**1.5)[..., None] * m.rgb(3.4, 1.05, 0.16) + (heat**4)[..., None] * m.rgb(1.6, 1.5, 0.6)
+    light = tint(heat * heat.sqrt(), m.rgb(3.4, 1.05, 0.16)) + tint((heat**2) ** 2, m.rgb(1.6, 1.5, 0.6))
     out[box] += (seen * min(1.0, 3 * m.fire))[..., None] * light * (0.5 + 0.5 * m.fire)
 
 
 def _door(out: Tensor, view: View, m: Moment) -> None:
     """The glass doors of a deck oven, in place: they fold down as they open; the window is mirrored in them."""
     k = m.k
-    u, v = view.u / m.zoom + m.shift[0], view.v / m.zoom + m.shift[1]
+    across_, up_ = view.u / m.zoom + m.shift[0], view.v / m.zoom + m.shift[1]
     soft = view.pixel / m.zoom
     for i, floor in enumerate(k.decks):
         _, right, low, high = _mouth(k, floor)
         opened = m.opened if i == 0 else 0.0
         top = low + (high - low) * math.cos(opened * math.pi / 2)
+        bottom = min(low, top - 0.11 * (high - low))
+        rows = ((up_[:, 0] > bottom - soft) & (up_[:, 0] < top + soft)).nonzero()
+        columns = (across_[0].abs() < right + soft).nonzero()
+        if not rows.shape[0] or not columns.shape[0]:
+            continue
+        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        u, v, part = across_[:, box[1]], up_[box[0]], out[box]
         inside = ((right - u.abs()) / soft + 0.5).clamp(0, 1) * ((v - low) / soft + 0.5).clamp(0, 1)
         inside = inside * ((top - v) / soft + 0.5).clamp(0, 1)
         across, up = u / right, (v - low) / max(top - low, 1e-3)
@@ -175,16 +186,14 @@ def _door(out: Tensor, view: View, m: Moment) -> None:
         mirror = smoothstep(0.10, 0.32, (across * k.side - 0.25 - 0.15 * up)) * smoothstep(
             0.70, 0.62, across * k.side - 0.15 * up
         )
-        mirror = 0.05 * mirror[..., None] * (m.sky + 0.1 * m.sun) + 0.012 * (m.sky + m.lamp)
-        steel = (0.05 + 0.06 * up)[..., None] * (0.5 * m.sky + 0.3 * m.lamp + 0.04 * m.oven)
-        pane = out * m.rgb(0.80, 0.78, 0.74) + mirror
-        shown = pane + frame[..., None] * (steel - pane)
-        out += inside[..., None] * (shown - out)
+        pane = part * m.rgb(0.80, 0.78, 0.74) + tint(0.05 * mirror, m.sky + 0.1 * m.sun) + 0.012 * (m.sky + m.lamp)
+        steel = tint(0.05 + 0.06 * up, 0.5 * m.sky + 0.3 * m.lamp + 0.04 * m.oven)
+        part += inside[..., None] * (torch.lerp(pane, steel, frame[..., None]) - part)
         bar = ((top - v - 0.055 * (high - low)) / (0.05 * (high - low))).abs() * 1.0
         grip = smoothstep(1.0, 0.75, bar) * smoothstep(0.72, 0.70, across.abs())
         shine = 0.25 + 0.75 * torch.exp(-((((top - v) / (high - low) - 0.035) / 0.018) ** 2))
-        metal = shine[..., None] * (0.30 * m.sky + 0.40 * m.lamp + 0.10 * m.oven)
-        out += grip[..., None] * (metal - out)
+        metal = tint(shine, 0.30 * m.sky + 0.40 * m.lamp + 0.10 * m.oven)
+        part += grip[..., None] * (metal - part)
 
 
 def _steam(m: Moment, view: View) -> tuple[Tensor, Tensor]:
@@ -238,7 +247,7 @@ def _shaft(m: Moment, view: View) -> Tensor:
     dust = 0.6 + 0.22 * _noise((98, 256, 2.0), u * 0.45 - 0.008 * m.t, v * 0.45 + 0.006 * m.t)
     dust = dust + 0.18 * _noise((99, 256, 1.7), u * 1.1 - 0.013 * m.t, v * 1.1 + 0.010 * m.t)
     shaft = edge * bar * dust.clamp(min=0) * smoothstep(-1.1, 1.4, along) * (0.012 + 0.05 * m.life)
-    return shaft[..., None] * m.sun
+    return tint(shaft, m.sun)
 
 
 def _motes(out: Tensor, view: View, m: Moment) -> None:
@@ -276,13 +285,15 @@ def render(stage: Stage, t: float, view: View, opened: float, burst: float) -> T
     """The picture at time t, (rows, W, 3), linear light."""
     m = _moment(stage, t, opened, burst, view.device)
     still = plate(stage.segment(t).variant, view.width, view.height, view.device)
-    out = in_bands(view, lambda b: _room(m, b.u / m.zoom + m.shift[0], b.v / m.zoom + m.shift[1], still, b.aspect))
-    if m.k.brick:
-        _flames(out, view, m)
-    else:
-        _door(out, view, m)
     steam, veil = _steam(m, view)
-    out = out * (1 - veil[..., None]) + steam + _shaft(m, view)
+
+    def shade(band: View) -> Tensor:
+        out = _room(m, band.u / m.zoom + m.shift[0], band.v / m.zoom + m.shift[1], still, band.aspect)
+        (_flames if m.k.brick else _door)(out, band, m)
+        rows = slice(band.top - view.top, band.top - view.top + band.rows)
+        return out.mul_(1 - veil[rows, :, None]).add_(steam[rows]).add_(_shaft(m, band))
+
+    out = in_bands(view, shade)
     _motes(out, view, m)
     edge = 1 - 0.14 * ((view.u / view.aspect) ** 2 + view.v**2)
-    return (out * (m.exposure * edge)[..., None]).clamp(min=0)
+    return out.mul_((m.exposure * edge)[..., None]).clamp_(min=0)

@@ -169,11 +169,13 @@ _CRUST = ((0.00, (0.66, 0.56, 0.40)), (0.30, (0.58, 0.42, 0.22)), (0.55, (0.42, 
 
 def bake(crust: Tensor, done: Tensor | float) -> Tensor:
     """The colour of crust, (..., 3): dough, golden, brown, dark as it is done; (Purlis 2010 measures the same path)."""
-    s = (done + 0.55 * crust * smoothstep(0.02, 0.5, torch.as_tensor(done))).clamp(0, 1.1)[..., None]
-    out = rgb(*_CRUST[0][1]).to(s.device).expand(*s.shape[:-1], 3)
-    for (a, _), (b, colour) in pairwise(_CRUST):
-        out = out + ((s - a) / (b - a)).clamp(0, 1) * (rgb(*colour).to(s.device) - out)
-    return out
+    s = (done + 0.55 * crust * smoothstep(0.02, 0.5, torch.as_tensor(done))).clamp(0, 1.1)
+    planes = torch.stack([torch.full_like(s, channel) for channel in _CRUST[0][1]])
+    for (a, before), (b, after) in pairwise(_CRUST):
+        share = ((s - a) / (b - a)).clamp(0, 1)
+        for plane, low, high in zip(planes, before, after, strict=True):
+            plane += (high - low) * share
+    return planes.movedim(0, -1)
 
 
 def _oven(rays: _Rays, k: Layout) -> None:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stale_diffusion.dreamscapes.campfire_plate import EYE, FIRE, FOCAL, HORIZON, MARGIN, plate
-from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
+from stale_diffusion.dreamscapes.noise import at, blank, sample, smoothstep, texture, tint
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
 
@@ -111,48 +111,48 @@ def _noise(kind: tuple[int, int, float], x: Tensor, y: Tensor) -> Tensor:
 def _backdrop(m: Moment, u: Tensor, v: Tensor, pixel: float) -> Tensor:
     """The sky behind the trees, (H, W, 3): gradient, clouds, stars."""
     up = ((v - HORIZON) / 1.1).clamp(0, 1)
-    sky = m.low + (up**0.6)[..., None] * (m.zenith - m.low)
-    sky = sky.expand(v.shape[0], u.shape[1], 3)
+    sky = blank(v.shape[0], u.shape[1], 3, u.device)
+    sky[:] = tint(up**0.6, m.zenith - m.low) + m.low
     far = 1 / (up + 0.28)
     veil = _noise((m.seed + 3, 512, 1.7), u * far * 0.11 + 0.004 * m.t, far * 0.35)
     cover = smoothstep(1.3 - 2.4 * m.cloud, 2.3 - 2.4 * m.cloud, veil + 0.4)
     light = (0.55 * m.low + 0.5 * m.zenith) * (1.15 - 0.5 * m.night)
-    sky = sky + (cover * 0.8)[..., None] * (light - sky)
+    sky = torch.lerp(sky, light, (cover * 0.8)[..., None])
     if m.twilight > 0:
         glow = m.twilight * torch.exp(-(((u - m.sun) / 1.1) ** 2) - up * 4.5) * (1 - 0.6 * cover)
-        sky = sky + glow[..., None] * m.rgb(0.55, 0.20, 0.06)
+        sky += tint(glow, m.rgb(0.55, 0.20, 0.06))
     if m.night > 0:
         r = torch.sqrt((u - m.sun) ** 2 + (v - 0.78) ** 2)
         moon = smoothstep(0.034, 0.034 - 2 * pixel, r) * (1.1 + 0.16 * veil.clamp(-2, 2)) + 0.0016 / (0.012 + r**2)
-        sky = sky + (m.night * moon * (1 - 0.85 * cover))[..., None] * m.rgb(0.92, 0.96, 1.0)
-        sky = sky + (m.night * (1 - cover))[..., None] * _stars(u, v, m, pixel)
+        sky += tint(m.night * moon * (1 - 0.85 * cover), m.rgb(0.92, 0.96, 1.0))
+        sky += (m.night * (1 - cover))[..., None] * _stars(u, v, m, pixel)
     return sky
 
 
 def _stars(u: Tensor, v: Tensor, m: Moment, pixel: float) -> Tensor:
     """Stars of many magnitudes, one at most in each cell of a fixed grid, (H, W, 3); they twinkle slowly."""
     cell = 0.042
-    x, y = u / cell + 0 * v, v / cell + 0 * u
-    cx, cy = torch.floor(x), torch.floor(y)
+    x, y = u / cell, v / cell
+    columns, column = torch.floor(x).unique(return_inverse=True)
+    rows, row = torch.floor(y).unique(return_inverse=True)
+    cx, cy = columns[None], rows[:, None]
     h = torch.sin(cx * 127.1 + cy * 311.7 + m.seed) * 43758.5453
     h = h - torch.floor(h)
     g = torch.sin(cx * 269.5 + cy * 183.3 + m.seed) * 24634.6345
     g = g - torch.floor(g)
     size = max(0.0022, 0.75 * pixel)
-    square = ((x - cx - 0.15 - 0.7 * h) ** 2 + (y - cy - 0.15 - 0.7 * g) ** 2) * (cell / size) ** 2
     k = h * 7 + g * 3
     k = k - torch.floor(k)
-    bright = (
-        (k**11 * 1.5) * (0.0025 / size) ** 2 * (1 + 0.3 * torch.sin(m.t * (2 + 5 * g) + 40 * h)) * torch.exp(-square)
-    )
-    tint = torch.stack([0.75 + 0.5 * g, torch.full_like(g, 0.95), 1.25 - 0.5 * g], -1)
-    return 0.9 * bright[..., None] * tint
+    bright = 0.9 * (k**11 * 1.5) * (0.0025 / size) ** 2 * (1 + 0.3 * torch.sin(m.t * (2 + 5 * g) + 40 * h))
+    hues = torch.stack([0.75 + 0.5 * g, torch.full_like(g, 0.95), 1.25 - 0.5 * g])
+    stars = torch.cat([torch.stack([cx + 0.15 + 0.7 * h, cy + 0.15 + 0.7 * g]), bright * hues])
+    seen = stars[:, row[:, 0]][:, :, column[0]]  # of the cell of each pixel
+    return (seen[2:] * torch.exp(((x - seen[0]) ** 2 + (y - seen[1]) ** 2) * -((cell / size) ** 2))).permute(1, 2, 0)
 
 
 def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """An image (1, C, H, W) at x to the right and y down in [-1, 1], (C, rows, columns), bilinear."""
-    grid = torch.stack(torch.broadcast_tensors(x, y), -1)[None]  # type: ignore[no-untyped-call]
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(image, at(x, y), mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 def _scene(m: Moment, u: Tensor, v: Tensor, clearing: Tensor, aspect: float, pixel: float) -> Tensor:
@@ -161,19 +161,17 @@ def _scene(m: Moment, u: Tensor, v: Tensor, clearing: Tensor, aspect: float, pix
     ambient = (0.55 * m.zenith + 0.45 * m.low) * 1.3
     swing = 0.22 * math.sin(9.3 * m.t + 2 * math.sin(2.9 * m.t))
     fire = m.power * 3.3 * ((1 - swing) * c[4] + (1 + swing) * c[5])
-    light = ambient * c[3][..., None] + m.rgb(*FIRELIGHT) * fire[..., None]
+    light = tint(c[3], ambient) + tint(fire, m.rgb(*FIRELIGHT))
     out = c[:3].permute(1, 2, 0) * light
     if float(c[7].max()) > 0:
-        out = out + c[7][..., None] * _backdrop(m, u, v, pixel)
+        out += c[7][..., None] * _backdrop(m, u, v, pixel)
     thick = ((0.06 + 0.75 * m.haze**1.5) * c[8]).clamp(0, 1)
     glow = m.power * 0.06 / (0.25 + u**2 + (v + 0.3) ** 2)
-    mist = ambient * 0.55 + m.rgb(*FIRELIGHT) * glow[..., None] * 0.35
-    out = out + thick[..., None] * (mist - out)
+    mist = tint(glow, 0.35 * m.rgb(*FIRELIGHT)) + ambient * 0.55
+    out = torch.lerp(out, mist, thick[..., None])
     pulse = _noise((17, 128, 1.4), u * 1.1 + 0.03 * m.t, v * 1.6 - 0.05 * m.t)
     heat = c[6] * (0.55 + 0.3 * pulse + 0.5 * m.fire).clamp(0.05, 1.6) ** 2
-    embers = heat[..., None] * m.rgb(2.6, 0.42, 0.05) * (0.4 + 0.6 * m.exposure)
-    whole: Tensor = out * m.exposure + embers
-    return whole
+    return out.mul_(m.exposure).add_(tint(heat, m.rgb(2.6, 0.42, 0.05) * (0.4 + 0.6 * m.exposure)))
 
 
 def _flame_size(m: Moment) -> tuple[float, float]:
@@ -197,7 +195,7 @@ def _flames(m: Moment, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     y = (v - (HORIZON - EYE / metre)) * metre - 0.06
     height, width = _flame_size(m)
     shape = len(v), u.shape[1]
-    radiance, cover = torch.zeros(*shape, 3, device=u.device), torch.zeros(shape, device=u.device)
+    radiance, cover = blank(*shape, 3, u.device).zero_(), torch.zeros(shape, device=u.device)
     for k, (offset, scale, gain) in enumerate(((-0.2, 0.85, 0.7), (0.2, 0.8, 0.7), (0.0, 1.1, 0.9))):
         yn = y / (height * scale)
         rise = torch.sqrt(y.clamp(min=0) + 0.12)
@@ -216,8 +214,8 @@ def _flames(m: Moment, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         )
         d = smoothstep(0.0, 0.85, d) * smoothstep(-0.12, 0.05, y) * smoothstep(1.6, 1.15, yn)
         hot = gain * d * (0.45 + 0.45 * streak + 0.35 * body.clamp(0, 1)).clamp(min=0.06)
-        warm = (1 - 0.75 * yn).clamp(0, 1)[..., None]
-        radiance = radiance + hot[..., None] * (m.rgb(1.0, 0.21, 0.018) + warm * m.rgb(0.0, 0.13, 0.03))
+        warm = (1 - 0.75 * yn).clamp(0, 1)
+        radiance += tint(hot, m.rgb(1.0, 0.21, 0.018)) + tint(hot * warm, m.rgb(0.0, 0.13, 0.03))
         cover = cover + d * 0.35
     return radiance * 3.0 * min(max((m.fire - 0.03) / 0.15, 0.0), 1.0), cover.clamp(0, 1)
 
@@ -330,11 +328,10 @@ def render(stage: Stage, t: float, view: View) -> Tensor:
             part *= 1 - 0.35 * cover[..., None]
             part += flames * m.flare
         glow = m.power / (0.03 + (u - 0.08 * m.lean) ** 2 + ((v + 0.32) * 0.85) ** 2)
-        out = out + 0.012 * glow[..., None] * m.rgb(*FIRELIGHT) * (0.3 + 0.7 * m.exposure)
+        out += tint(glow, 0.012 * m.rgb(*FIRELIGHT) * (0.3 + 0.7 * m.exposure))
         rows = slice(band.top - view.top, band.top - view.top + band.rows)
-        out = out * (1 - veil[rows, :, None]) + haze[rows]
         edge = (band.u / band.aspect) ** 2 + band.v**2
-        return out * (1 - 0.16 * edge)[..., None]
+        return out.mul_(1 - veil[rows, :, None]).add_(haze[rows]).mul_((1 - 0.16 * edge)[..., None])
 
     out = in_bands(view, shade)
     _splat(out, view, m, _sparks(stage, m))
