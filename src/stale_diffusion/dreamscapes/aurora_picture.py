@@ -16,7 +16,7 @@ from stale_diffusion.dreamscapes import light, water
 from stale_diffusion.dreamscapes.aurora_land import EYE, HIGH, LOW, WIDE, ground, plate
 from stale_diffusion.dreamscapes.aurora_sky import Storm, curtains
 from stale_diffusion.dreamscapes.light import Camera, colour
-from stale_diffusion.dreamscapes.noise import sample
+from stale_diffusion.dreamscapes.noise import blank, grid_of, sample, tint
 from stale_diffusion.dreamscapes.place import Array, View, in_bands
 from stale_diffusion.dreamscapes.winter import FAR, GLOW, MIRROR, OPEN, SKY
 from stale_diffusion.scene import Stage
@@ -28,8 +28,7 @@ _METEOR = 0.7  # seconds at most
 
 def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """An image (1, C, H, W) at x to the right and y down in [-1, 1], (C, rows, columns), bilinear."""
-    grid = torch.stack(torch.broadcast_tensors(x, y), -1)[None]  # type: ignore[no-untyped-call]
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(image, grid_of(x, y), mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 @lru_cache(maxsize=8)
@@ -101,32 +100,32 @@ class Picture:
         image = light.clear_sky(self.light, x, y)
         if self.moon > 0 or self.light.night < 1:
             disc, halo = light.body(self.light, x, y)
-            image = image + (disc + halo)[..., None] * self.key
+            image = image + tint(disc + halo, self.key)
         glow = self._curtains(x, y)
         galaxy = (0.016 * self.light.night * self.dim) * self._land(x, y, slice(GLOW, GLOW + 1))[0]
-        image = image + glow + galaxy[..., None] * colour((0.95, 0.97, 1.08), x)
+        image = image + glow + tint(galaxy, colour((0.95, 0.97, 1.08), x))
         through = torch.ones_like(galaxy)
         if self.light.cloud > 0.08:
             density, cloud = light.clouds(self.light, x, y, self.t, self.wind, self.variant)
             night = self.light.night
             cloud = cloud * (1 - night + 0.8 * night * self.moon) + night * (0.26 * self.ambient + 0.10 * glow)
-            image = image + (0.9 * density)[..., None] * (cloud - image)
+            image = torch.lerp(image, cloud, (0.9 * density)[..., None])
             through = (1 - density) ** 2
         if float(y[-1]) < self.peak:
             layers = self._land(x, y)
             image, through = self._lit(image, layers, x, y), through * layers[SKY]
-        return torch.cat([image, through[..., None]], -1)
+        out = blank(band.rows, band.width, 4, x.device)
+        out[..., :3], out[..., 3] = image, through
+        return out
 
     def _lit(self, behind: Tensor, layers: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The land of a plate in the light of the moment, over what is behind it, (H, W, 3)."""
         far = torch.exp(layers[FAR])
         sun = 0.35 + 0.65 * max(self.light.toward[1], 0.0)
-        lit = layers[OPEN][..., None] * (self.ambient * 0.95 + self.key * sun)
-        lit = layers[:3].permute(1, 2, 0) * lit
+        lit = layers[:3].permute(1, 2, 0) * tint(layers[OPEN], self.ambient * 0.95 + self.key * sun)
         haze = 1 - torch.exp(-far * (0.00002 + 0.0004 * self.light.haze**2))
         mist = light.clear_sky(self.light, x, y.clamp(min=0.02)) + 0.4 * self.shine
-        lit = lit + haze[..., None] * (mist - lit)
-        return lit + layers[SKY][..., None] * (behind - lit)
+        return torch.lerp(torch.lerp(lit, mist, haze[..., None]), behind, layers[SKY][..., None])
 
     def land(self, band: View) -> Tensor:
         """The ground under the horizon, (rows, W, 3)."""
@@ -135,7 +134,7 @@ class Picture:
         image = self._lit(torch.zeros(()), layers, x, y)
         if self.below == "ice":
             grazing = 0.03 + 0.97 * (1 + y * torch.rsqrt(1 + y * y)).clamp(0, 1) ** 5
-            image = image + (layers[MIRROR] * grazing)[..., None] * (self._mirrored(x, -y, 8) - image)
+            image = torch.lerp(image, self._mirrored(x, -y, 8), (layers[MIRROR] * grazing)[..., None])
         return image
 
     def _mirrored(self, x: Tensor, y: Tensor, blur: int = 1) -> Tensor:
@@ -160,9 +159,9 @@ class Picture:
         sx, sz = sx * calm, sz * calm
         rx, ry, share = water.reflect(x, y, sx, sz, hidden)
         body = colour((0.010, 0.020, 0.024), x) * self.ambient * 6
-        image = body + share[..., None] * (self._mirrored(rx, ry) - body)
+        image = torch.lerp(body, self._mirrored(rx, ry), share[..., None])
         if self.light.night > 0 and self.moon > 0:
-            image = image + 0.5 * water.glitter(self.light, x, y, sx, sz, hidden + 4e-4)[..., None] * self.key
+            image += tint(0.5 * water.glitter(self.light, x, y, sx, sz, hidden + 4e-4), self.key)
         layers = self._land(x, y)
         return self._lit(image, layers, x, y)
 
@@ -183,7 +182,9 @@ class Picture:
 
     def _ground(self, view: View) -> Tensor:
         """The land, which no star shines through, (rows, W, 4)."""
-        return F.pad(in_bands(view, self.land), (0, 1))
+        out = blank(view.rows, view.width, 4, view.device)
+        out[..., :3], out[..., 3] = in_bands(view, self.land), 0.0
+        return out
 
     def _points(self, image: Tensor, view: View) -> Tensor:
         """Stars and meteors over an image (rows, W, 4), where its last channel lets them through: (rows, W, 3)."""
@@ -194,7 +195,7 @@ class Picture:
         if not len(at):
             return image
         spread = max(0.62, 0.0017 / view.pixel)
-        layer = torch.zeros_like(image)
+        layer = blank(view.rows, view.width, 3, view.device).zero_()
         step = view.pixel / self.camera.focal
         _splat(layer, (at[:, 0] - float(x[0, 0])) / step, (float(y[0, 0]) - at[:, 1]) / step, at[:, 2:], spread)
         return image + layer * through

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stale_diffusion.dreamscapes.bakery_layout import FOCAL, MARGIN, Layout, layout, project
 from stale_diffusion.dreamscapes.bakery_plate import bake, plate
-from stale_diffusion.dreamscapes.noise import at, sample, smoothstep, texture, tint
+from stale_diffusion.dreamscapes.noise import grid_of, sample, smoothstep, texture, tint
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
 
@@ -109,7 +109,7 @@ def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, aspect: float) -> Tens
     )
     wave = _noise((91, 256, 1.8), u * 1.3, v * 0.8 - 0.55 * m.t)
     bent = u + heat * wave, v + 0.7 * heat * _noise((92, 256, 1.8), u * 1.5, v * 0.9 - 0.6 * m.t)
-    grid = at(bent[0] / (aspect * MARGIN), -bent[1] / MARGIN)
+    grid = grid_of(bent[0] / (aspect * MARGIN), -bent[1] / MARGIN)
     c = F.grid_sample(still, grid, padding_mode="border", align_corners=False)[0]
     light = torch.stack([m.oven, m.sky, m.sun, m.lamp], 1) @ c[3:7].flatten(1)
     bread, crust, inside, glow = c[7], c[8], c[9], c[10]

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stale_diffusion.dreamscapes.campfire_plate import EYE, FIRE, FOCAL, HORIZON, MARGIN, plate
-from stale_diffusion.dreamscapes.noise import at, blank, sample, smoothstep, texture, tint
+from stale_diffusion.dreamscapes.noise import blank, grid_of, sample, smoothstep, texture, tint
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
 
@@ -152,7 +152,7 @@ def _stars(u: Tensor, v: Tensor, m: Moment, pixel: float) -> Tensor:
 
 def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """An image (1, C, H, W) at x to the right and y down in [-1, 1], (C, rows, columns), bilinear."""
-    return F.grid_sample(image, at(x, y), mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(image, grid_of(x, y), mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 def _scene(m: Moment, u: Tensor, v: Tensor, clearing: Tensor, aspect: float, pixel: float) -> Tensor:

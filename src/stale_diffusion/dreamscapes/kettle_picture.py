@@ -27,7 +27,7 @@ from stale_diffusion.dreamscapes.kettle_plate import (
     plate,
     rgb,
 )
-from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
+from stale_diffusion.dreamscapes.noise import grid_of, sample, smoothstep, texture
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Stage
 
@@ -153,8 +153,7 @@ def _noise(kind: tuple[int, int, float], x: Tensor, y: Tensor) -> Tensor:
 
 def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """An image (1, C, H, W) at x to the right and y down in [-1, 1], (C, rows, columns), bilinear."""
-    grid = torch.stack(torch.broadcast_tensors(x, y), -1)[None]  # type: ignore[no-untyped-call]
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(image, grid_of(x, y), mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 def _room(m: Moment, u: Tensor, v: Tensor, still: Tensor, world: Tensor, aspect: float) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from stale_diffusion.dreamscapes import lanes, light, lighthouse_plate, water
 from stale_diffusion.dreamscapes.light import tile
 from stale_diffusion.dreamscapes.lighthouse_sound import metres
-from stale_diffusion.dreamscapes.noise import at, sample, smoothstep, tint
+from stale_diffusion.dreamscapes.noise import grid_of, sample, smoothstep, tint
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.scene import Event, Stage
 
@@ -225,7 +225,7 @@ class Picture:
         if first == len(y):
             return image, z
         down = (1 - 2 * (y[first:].clamp(min=low) - low) / (high - low)).expand(-1, x.shape[1])
-        grid = at(x / reach, down)
+        grid = grid_of(x / reach, down)
         cover = F.grid_sample(plate[:, 7:8], grid, padding_mode="border", align_corners=False)[0, 0]
         columns = cover.amax(0).nonzero()
         if not columns.shape[0]:

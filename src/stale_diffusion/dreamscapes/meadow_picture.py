@@ -19,7 +19,7 @@ from torch import Tensor
 from stale_diffusion.dreamscapes import light, meadow_hills, meadow_plate
 from stale_diffusion.dreamscapes.light import tile
 from stale_diffusion.dreamscapes.meadow_plate import RATIO, STRIPS
-from stale_diffusion.dreamscapes.noise import at, blank, sample, smoothstep, tint
+from stale_diffusion.dreamscapes.noise import blank, grid_of, sample, smoothstep, tint
 from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.dreamscapes.water import far_colour
 from stale_diffusion.scene import Event, Stage
@@ -207,7 +207,7 @@ class Picture:
         if first == len(y):
             return image
         y = y[first:].clamp(min=low)
-        grid = at(x / panorama[2], 1 - 2 * (y - low) / (high - low))
+        grid = grid_of(x / panorama[2], 1 - 2 * (y - low) / (high - low))
         found = F.grid_sample(plate, grid, padding_mode="border", align_corners=False)[0]
         cover = found[6]
         colour, east, north, far = (found[:6] / cover.clamp(min=1e-3)).split([3, 1, 1, 1])  # type: ignore[no-untyped-call]
@@ -257,7 +257,7 @@ class Picture:
             return image
         y, behind = y[first:last], image[first:last]
         stir = 0.0006 * self.wind * torch.sin(1.7 * self.t + 40 * x) * ((y - low) / 0.1).clamp(0, 1)
-        grid = at((x + stir) / panorama[2], 1 - 2 * (y - low) / (high - low))
+        grid = grid_of((x + stir) / panorama[2], 1 - 2 * (y - low) / (high - low))
         shade, side, hue, cover = F.grid_sample(plate, grid, align_corners=False)[0]
         sx, sy, sz = self.light.toward
         full = cover.clamp(min=1e-3)
@@ -291,7 +291,7 @@ class Picture:
         n = strip.texels.shape[-1] - 2
         u = (east - lean * q * q.sqrt()) / strip.wide
         u = (u - torch.floor(u)) * (2 * n / (n + 2)) + (2 / (n + 2) - 1)
-        grid = at(u, 1 - (2 / strip.tall) * (1 + 0.16 * bend**2) * up)
+        grid = grid_of(u, 1 - (2 / strip.tall) * (1 + 0.16 * bend**2) * up)
         colour, cover = F.grid_sample(strip.texels, grid, align_corners=False)[0].split([3, 1])  # type: ignore[no-untyped-call]
         colour = self._dim(colour) * self._lit(east, q, bend, z)
         air = float(self._haze(torch.tensor(z)))

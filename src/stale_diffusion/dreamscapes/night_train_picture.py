@@ -28,7 +28,7 @@ from stale_diffusion.dreamscapes.night_train_car import (
 )
 from stale_diffusion.dreamscapes.night_train_lights import EYE, lights
 from stale_diffusion.dreamscapes.night_train_ride import TOP_SPEED, beside, sway, way
-from stale_diffusion.dreamscapes.noise import sample, smoothstep
+from stale_diffusion.dreamscapes.noise import grid_of, sample, smoothstep
 from stale_diffusion.dreamscapes.place import Array, View
 from stale_diffusion.scene import Stage
 
@@ -45,8 +45,7 @@ def _planes(c: light.Colour | Tensor, device: torch.device) -> Tensor:
 
 def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """An image (1, C, H, W) at x to the right and y down in [-1, 1], (C, rows, columns), bilinear."""
-    grid = torch.stack(torch.broadcast_tensors(x, y), -1)[None]  # type: ignore[no-untyped-call]
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(image, grid_of(x, y), mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 class Picture:

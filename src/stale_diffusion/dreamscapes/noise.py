@@ -35,10 +35,10 @@ def sample(tile: Tensor, x: Tensor, y: Tensor) -> Tensor:
     size = tile.shape[-1] - 2
     # Texel 1 of the padded tile is texel 0. Each axis is folded before it is broadcast: half the work.
     u, v = ((c - torch.floor(c)) * (2 * size / (size + 2)) + (2 / (size + 2) - 1) for c in (x, y))
-    return F.grid_sample(tile, at(u, v), mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
+    return F.grid_sample(tile, grid_of(u, v), mode="bilinear", padding_mode="border", align_corners=False)[0, 0]
 
 
-def at(x: Tensor, y: Tensor) -> Tensor:
+def grid_of(x: Tensor, y: Tensor) -> Tensor:
     """The places that F.grid_sample looks up, (1, H, W, 2): x and y broadcast to (H, W), in [-1, 1]."""
     planes = torch.empty(2, max(x.shape[0], y.shape[0]), max(x.shape[1], y.shape[1]), device=x.device)
     planes[0], planes[1] = x, y

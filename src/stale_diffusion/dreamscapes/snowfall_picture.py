@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stale_diffusion.dreamscapes import light
 from stale_diffusion.dreamscapes.light import Camera
-from stale_diffusion.dreamscapes.noise import sample, smoothstep
+from stale_diffusion.dreamscapes.noise import grid_of, sample, smoothstep
 from stale_diffusion.dreamscapes.place import Array, View, in_bands
 from stale_diffusion.dreamscapes.snowfall_plate import EYE, HALO, HIGH, LOW, WIDE, is_village, scenery
 from stale_diffusion.dreamscapes.winter import FAR, GLOW, OPEN, SKY, SPILL
@@ -36,8 +36,7 @@ def _planes(c: light.Colour | Tensor, device: torch.device) -> Tensor:
 
 def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """An image (1, C, H, W) at x to the right and y down in [-1, 1], (C, rows, columns), bilinear."""
-    grid = torch.stack(torch.broadcast_tensors(x, y), -1)[None]  # type: ignore[no-untyped-call]
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(image, grid_of(x, y), mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 @lru_cache(maxsize=32)

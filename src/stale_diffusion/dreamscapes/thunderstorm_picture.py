@@ -11,8 +11,7 @@ from torch import Tensor
 
 from stale_diffusion.dreamscapes import light
 from stale_diffusion.dreamscapes.light import tile
-from stale_diffusion.dreamscapes.noise import at as places
-from stale_diffusion.dreamscapes.noise import blank, sample, smoothstep, tint
+from stale_diffusion.dreamscapes.noise import blank, grid_of, sample, smoothstep, tint
 from stale_diffusion.dreamscapes.place import Array, View, in_bands
 from stale_diffusion.scene import Event, Stage
 
@@ -350,7 +349,7 @@ class Picture:
         span = slice(int(columns[0]), int(columns[-1]) + 1)
         across, part = across[:, span], image[:, span]
         sprite = _tree_sprite(self.variant % 64).to(x.device)
-        alpha = F.grid_sample(sprite, places(across.clamp(-1, 1), 1 - 2 * q), align_corners=False)[0, 0]
+        alpha = F.grid_sample(sprite, grid_of(across.clamp(-1, 1), 1 - 2 * q), align_corners=False)[0, 0]
         alpha = alpha * ((q > 0) & (q < 1)) * (across.abs() < 0.98)
         bark = light.colour((0.022, 0.028, 0.015), y) * (self.ambient + 0.4 * self.key + 0.3 * self.flash * self.white)
         bark = self._hazed(bark.expand(1, 1, 3), far, 1.0)[:, span]

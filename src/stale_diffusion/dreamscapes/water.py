@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stale_diffusion.dreamscapes.light import Light, clear_sky, sky
-from stale_diffusion.dreamscapes.noise import at, smoothstep
+from stale_diffusion.dreamscapes.noise import grid_of, smoothstep
 
 LENGTHS = (4.7, 19.0, 83.0, 370.0)  # metres a tile
 _TEXELS = 128
@@ -53,7 +53,7 @@ def look_up(tile: Tensor, x: Tensor, z: Tensor) -> Tensor:
     """All channels of a padded tile (K, N + 2, N + 2) at x (its first axis), z in tiles, (K, H, W), bilinear."""
     n = tile.shape[-1] - 2
     z, x = ((c - torch.floor(c)) * (2 * n / (n + 2)) + (2 / (n + 2) - 1) for c in (z, x))
-    return F.grid_sample(tile[None], at(z, x), mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(tile[None], grid_of(z, x), mode="bilinear", padding_mode="border", align_corners=False)[0]
 
 
 def surface(tiles: Tensor, steep: tuple[float, ...], x: Tensor, z: Tensor, footprint: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +86,7 @@ class Mirror:
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """The sky at slopes x, y >= 0, (H, W) -> (H, W, 3)."""
-        grid = at(x / self._WIDE, 2 * torch.sqrt(y.clamp(min=0) / self._HIGH) - 1)
+        grid = grid_of(x / self._WIDE, 2 * torch.sqrt(y.clamp(min=0) / self._HIGH) - 1)
         return F.grid_sample(self.panorama, grid, padding_mode="border", align_corners=True)[0].permute(1, 2, 0)
 
 
