@@ -8,7 +8,9 @@ Shapes: K lights.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +39,19 @@ class Lights:
     speed: Array
 
 
+def _in_view(stage: Stage, t: float, length: float, reach: float) -> range:
+    """The cells of the line, `length` metres each, that lie within `reach` metres of where we are."""
+    at = way(stage, t)
+    return range(int(np.floor((at - reach - length) / length)), int(np.floor((at + reach + length) / length)) + 1)
+
+
 def _cells(
     stage: Stage, t: float, tag: int, length: float, far: float, wide: float
 ) -> list[tuple[int, np.random.Generator]]:
     """The cells of the line that are in view, with a generator each."""
-    at, reach = way(stage, t), wide * far + length
     variant = stage.segment(t).variant
-    first, last = int(np.floor((at - reach) / length)), int(np.floor((at + reach) / length))
-    return [(k, np.random.default_rng([variant, tag, k & 0xFFFFFFFF])) for k in range(first, last + 1)]
+    found = _in_view(stage, t, length, wide * far)
+    return [(k, np.random.default_rng([variant, tag, k & 0xFFFFFFFF])) for k in found]
 
 
 def _shown(life: float, chance: Array) -> Array:
@@ -56,46 +63,54 @@ def _row(x: Floats, h: Floats, z: Floats, radius: Floats, light: Floats) -> Arra
     return np.concatenate([np.stack([x, h, z, radius], 1), light], 1)
 
 
-def _towns(stage: Stage, t: float, wide: float, life: float) -> list[Array]:
-    """Clusters of lights kilometres away, on the slopes of hills."""
+def _still(
+    stage: Stage, t: float, cell: Callable[[int, int], tuple[Array, float]], length: float, reach: float, life: float
+) -> list[Array]:
+    """Lights that stand where they are, of the cells in view: those whose chance has come shine."""
+    variant = stage.segment(t).variant
     rows = []
-    for k, rng in _cells(stage, t, 1, 1400.0, 5200.0, wide):
-        n, chance = int(rng.integers(6, 70)), rng.random()
-        z = rng.uniform(1500, 5200)
-        x = (k + rng.random()) * 1400 + rng.normal(0, 90 + 260 * rng.random(), n)
-        h = np.abs(rng.normal(0, 14, n)) + rng.uniform(0, 40)
-        kinds = _KINDS[rng.choice(6, n, p=[0.34, 0.26, 0.16, 0.16, 0.02, 0.06])]
-        flux = 0.45 * rng.random(n) ** 2.2 + 0.03
-        rows.append(_row(x, h, np.full(n, z) + rng.normal(0, 100, n), np.full(n, 0.8),
-                         kinds * (flux * float(_shown(life * 0.8 + 0.30, np.array(chance))))[:, None]))  # fmt: skip
+    for k in _in_view(stage, t, length, reach):
+        found, chance = cell(variant, k)
+        shown = float(_shown(life, np.array(chance)))
+        if shown > 0:
+            rows.append(found * np.array([1, 1, 1, 1, shown, shown, shown]))
     return rows
 
 
-def _farms(stage: Stage, t: float, wide: float, life: float) -> list[Array]:
-    """Farms and hamlets 90 to 700 m away: a yard lamp, some windows."""
-    rows = []
-    for k, rng in _cells(stage, t, 2, 170.0, 700.0, wide):
-        n, chance = int(rng.integers(1, 6)), rng.random()
-        z = float(np.exp(rng.uniform(np.log(90), np.log(700))))
-        x = (k + rng.random()) * 170 + rng.normal(0, 14, n)
-        h = np.where(rng.random(n) < 0.35, rng.uniform(4, 6, n), rng.uniform(1.2, 2.2, n))
-        kinds = _KINDS[rng.choice(6, n, p=[0.14, 0.24, 0.08, 0.46, 0.06, 0.02])]
-        flux = rng.uniform(0.2, 1.2, n) * float(_shown(0.75 * life + 0.10, np.array(chance)))
-        rows.append(_row(x, h, np.full(n, z), np.full(n, 0.42), kinds * flux[:, None]))
-    return rows
+@lru_cache(maxsize=256)
+def _town(variant: int, k: int) -> tuple[Array, float]:
+    """A cluster of lights kilometres away, on the slope of a hill, (K, 7), and its chance."""
+    rng = np.random.default_rng([variant, 1, k & 0xFFFFFFFF])
+    n, chance = int(rng.integers(6, 70)), rng.random()
+    z = rng.uniform(1500, 5200)
+    x = (k + rng.random()) * 1400 + rng.normal(0, 90 + 260 * rng.random(), n)
+    h = np.abs(rng.normal(0, 14, n)) + rng.uniform(0, 40)
+    kinds = _KINDS[rng.choice(6, n, p=[0.34, 0.26, 0.16, 0.16, 0.02, 0.06])]
+    flux = 0.45 * rng.random(n) ** 2.2 + 0.03
+    return _row(x, h, np.full(n, z) + rng.normal(0, 100, n), np.full(n, 0.8), kinds * flux[:, None]), chance
 
 
-def _suburbs(stage: Stage, t: float, wide: float, life: float) -> list[Array]:
+@lru_cache(maxsize=256)
+def _farm(variant: int, k: int) -> tuple[Array, float]:
+    """A farm or hamlet 90 to 700 m away: a yard lamp, some windows."""
+    rng = np.random.default_rng([variant, 2, k & 0xFFFFFFFF])
+    n, chance = int(rng.integers(1, 6)), rng.random()
+    z = float(np.exp(rng.uniform(np.log(90), np.log(700))))
+    x = (k + rng.random()) * 170 + rng.normal(0, 14, n)
+    h = np.where(rng.random(n) < 0.35, rng.uniform(4, 6, n), rng.uniform(1.2, 2.2, n))
+    kinds = _KINDS[rng.choice(6, n, p=[0.14, 0.24, 0.08, 0.46, 0.06, 0.02])]
+    return _row(x, h, np.full(n, z), np.full(n, 0.42), kinds * rng.uniform(0.2, 1.2, n)[:, None]), chance
+
+
+@lru_cache(maxsize=256)
+def _suburb(variant: int, k: int) -> tuple[Array, float]:
     """Houses and blocks of a town beside the line, 60 to 260 m away: windows in rows, storeys of 2.9 m."""
-    rows = []
-    for k, rng in _cells(stage, t, 7, 48.0, 260.0, wide):
-        n, chance, z = int(rng.integers(2, 16)), 0.25 + 0.9 * rng.random(), rng.uniform(60, 260)
-        x = (k + rng.random()) * 48 + 3.0 * rng.integers(-4, 5, n)
-        h = 1.8 + 2.9 * rng.integers(0, 1 + int(rng.integers(1, 5)), n)
-        kinds = _KINDS[rng.choice(6, n, p=[0.04, 0.30, 0.14, 0.44, 0.08, 0.0])]
-        flux = rng.uniform(0.15, 0.8, n) * float(_shown(life, np.array(chance)))
-        rows.append(_row(x, h, np.full(n, z), np.full(n, 0.5), kinds * flux[:, None]))
-    return rows
+    rng = np.random.default_rng([variant, 7, k & 0xFFFFFFFF])
+    n, chance, z = int(rng.integers(2, 16)), 0.25 + 0.9 * rng.random(), rng.uniform(60, 260)
+    x = (k + rng.random()) * 48 + 3.0 * rng.integers(-4, 5, n)
+    h = 1.8 + 2.9 * rng.integers(0, 1 + int(rng.integers(1, 5)), n)
+    kinds = _KINDS[rng.choice(6, n, p=[0.04, 0.30, 0.14, 0.44, 0.08, 0.0])]
+    return _row(x, h, np.full(n, z), np.full(n, 0.5), kinds * rng.uniform(0.15, 0.8, n)[:, None]), chance
 
 
 def _streets(stage: Stage, t: float, wide: float, life: float) -> list[Array]:
@@ -158,7 +173,10 @@ def _crossings(stage: Stage, events: list[Event], t: float) -> list[Array]:
 def lights(stage: Stage, t: float, wide: float) -> Lights:
     """Every light that may be in view at time t, between slopes -wide and wide."""
     life = stage.value("life", t)
-    rows = [row for kind in (_towns, _farms, _suburbs, _streets, _lineside) for row in kind(stage, t, wide, life)]
+    rows = _still(stage, t, _town, 1400.0, wide * 5200.0, life * 0.8 + 0.30)
+    rows += _still(stage, t, _farm, 170.0, wide * 700.0, 0.75 * life + 0.10)
+    rows += _still(stage, t, _suburb, 48.0, wide * 260.0, life)
+    rows += [row for kind in (_streets, _lineside) for row in kind(stage, t, wide, life)]
     rows += _crossings(stage, stage.events("bell", t - 9, t), t)
     all_ = np.concatenate(rows)
     at, pace = way(stage, t), TOP_SPEED * stage.value("flow", t)

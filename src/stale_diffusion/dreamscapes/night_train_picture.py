@@ -273,7 +273,7 @@ class Picture:
         layers, x, y = self._layers()
         glass = layers[GLASS]
         inside = layers[LIT] * (self.lamp / _planes(_LAMP, x.device)) + layers[ALBEDO] * (self.ambient * 0.35)
-        image = inside + layers[GLOW] * (self.lamp * 1.5)
+        image = inside.add_(layers[GLOW] * (self.lamp * 1.5))
         left, right, low, high = self.car.glass
         rows = ((y[:, 0] < high + 0.02) & (y[:, 0] > low - 0.02)).nonzero()
         columns = ((x[0] > left - 0.02) & (x[0] < right + 0.02)).nonzero()
@@ -284,7 +284,7 @@ class Picture:
             image[:, r, c] += pane * (out * (1 - _GLASS) + self._mirrored(x[:, c], y[r]) - image[:, r, c])
         image = self._coffee(image, x, y)
         edge = (self.view.u / self.view.aspect) ** 2 + self.view.v**2
-        return (image * (1 - 0.13 * edge)).permute(1, 2, 0).clamp(min=0)
+        return image.mul_(1 - 0.13 * edge).clamp_(min=0).permute(1, 2, 0)
 
     def _mirrored(self, x: Tensor, y: Tensor) -> Tensor:
         """The compartment in the glass, twice, as its two panes show it; it sways against the country."""

@@ -9,7 +9,7 @@ Shapes: H rows, W columns; K drops, R runnels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stale_diffusion.dreamscapes.light import daylight
-from stale_diffusion.dreamscapes.noise import sample, smoothstep, texture
-from stale_diffusion.dreamscapes.place import View
+from stale_diffusion.dreamscapes.noise import grid_of, sample, smoothstep, texture
+from stale_diffusion.dreamscapes.place import View, in_bands
 from stale_diffusion.dreamscapes.rain_glass_view import WIDE, behind, blur, f32
 from stale_diffusion.scene import Stage
 
@@ -184,18 +184,22 @@ def _run(field: Tensor, wiped: Tensor, view: View, runs: Runnels, t: float) -> N
     _put(wiped, index, torch.where(behind & ok, smoothstep(1.25, 0.75, dx.abs()) * (1 - old) ** 1.5, torch.zeros(())))
 
 
+def _look(image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """An image (3, H, W) at x to the right and y down in [-1, 1], (3, rows, columns), bilinear."""
+    return F.grid_sample(image[None], grid_of(x, y), mode="bilinear", padding_mode="border", align_corners=False)[0]
+
+
 def _through_film(stage: Stage, t: float, far: Tensor, view: View) -> Tensor:
     """The scene (3, H, W) through water that flows down the pane in hard rain."""
     film = max(0.0, stage.value("rain", t) - 0.35)
     if film == 0:
-        return F.interpolate(far[None], (view.height, view.width), mode="bilinear", align_corners=False)[0]
+        return _look(far, view.u / view.aspect, -view.v)
     down = (0.1 * t + 0.25 * stage.integral("rain", t)) % 100
     wave, ripple = texture(44, 256, 1.7, 3.0), texture(45, 256, 1.5, 4.0)
     a = sample(wave, view.u * 0.30, view.v * 0.10 + 0.6 * down)
     b = sample(ripple, view.u * 0.7 + 0.03 * a, view.v * 0.22 + down)
     x, y = (view.u + film * (0.045 * a + 0.03 * b)) / view.aspect, -(view.v + film * (0.05 * b - 0.03 * a))
-    grid = torch.stack([x, y], -1)
-    return F.grid_sample(far[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+    return _look(far, x, y)
 
 
 def picture(stage: Stage, t: float, view: View) -> Tensor:
@@ -213,24 +217,35 @@ def picture(stage: Stage, t: float, view: View) -> Tensor:
     _caps(field, full, drops[:, 0], drops[:, 1], size, drops[:, 7:9])
     _run(field, wiped, full, runs, t)
 
-    base = _through_film(stage, t, far, full)
     coarse = blur(F.avg_pool2d(far[None], far.shape[1] // 30)[0], 5)
     smooth = F.interpolate(coarse[None], (h // 4, w // 4), mode="bicubic", align_corners=False).clamp(min=0)
     veil = F.interpolate(smooth, (h, w), mode="bilinear", align_corners=False)[0]
-    breath = 0.5 + 0.5 * smoothstep(0.4, -1.0, full.v)  # mist is thicker below
-    fine = sample(texture(43, 512, 0.7, 8.0), full.u * 0.8, full.v * 0.8) * min(1.0, 0.0056 / full.pixel)
-    mist = (stage.value("steam", t) * breath * (1 + 0.10 * fine)).clamp(0, 1) * (1 - wiped)
-    base = base + (veil * 1.06 - base) * (0.9 * mist)
-
     gx = F.pad((field[:, 2:] - field[:, :-2]) / (2 * full.pixel), (1, 1))
     gy = F.pad((field[:-2] - field[2:]) / (2 * full.pixel), (0, 0, 1, 1))
-    wet = (field / (2 * _CAP * full.pixel)).clamp(0, 1)
+
+    def pane(band: View) -> Tensor:
+        rows = slice(band.top, band.top + band.rows)
+        base = _through_film(stage, t, far, band)
+        breath = 0.5 + 0.5 * smoothstep(0.4, -1.0, band.v)  # mist is thicker below
+        fine = sample(texture(43, 512, 0.7, 8.0), band.u * 0.8, band.v * 0.8) * min(1.0, 0.0056 / band.pixel)
+        mist = (stage.value("steam", t) * breath * (1 + 0.10 * fine)).clamp(0, 1) * (1 - wiped[rows])
+        base = base + (veil[:, rows] * 1.06 - base) * (0.9 * mist)
+        out = base + _drop_light(base, near, gx[rows], gy[rows], band, day) * _wet(field[rows], band)
+        return (out * (1 - 0.1 * ((band.u / aspect) ** 2 + band.v**2))).permute(1, 2, 0)
+
+    return in_bands(replace(view, device=full.device), pane).to(view.device)
+
+
+def _wet(field: Tensor, view: View) -> Tensor:
+    """How much of each pixel water covers, (H, W), of its height."""
+    return (field / (2 * _CAP * view.pixel)).clamp(0, 1)
+
+
+def _drop_light(base: Tensor, near: Tensor, gx: Tensor, gy: Tensor, view: View, day: float) -> Tensor:
+    """What a drop adds to what is behind it, (3, H, W): its slopes gx, gy turn the view, its rim is dark."""
     steep = gx * gx + gy * gy
     bend = 1.15 + 0.5 * steep
-    grid = torch.stack([(full.u + bend * gx) / WIDE, -(full.v + bend * gy) / 1.6], -1)
-    seen = F.grid_sample(near[None], grid[None], mode="bilinear", padding_mode="border", align_corners=False)[0]
+    seen = _look(near, (view.u + bend * gx) / WIDE, -(view.v + bend * gy) / 1.6)
     rim = 1 - 0.8 * smoothstep(0.5, 1.25, steep)
     glint = torch.exp(-((gx + 0.38) ** 2 + (gy - 0.5) ** 2) * 55) * (0.02 + 0.35 * day)
-    out = base + (seen * rim + glint - base) * wet
-    vignette = 1 - 0.1 * ((full.u / aspect) ** 2 + full.v**2)
-    return (out * vignette).permute(1, 2, 0)[view.top : view.top + view.rows].to(view.device)
+    return seen * rim + glint - base
