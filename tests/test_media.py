@@ -77,6 +77,21 @@ def test_written_movie_is_read_back_on_the_same_clock(tmp_path: Path, suffix: st
         assert np.flatnonzero(sound[:, 1] > 0.3).tolist() == [rate // 2, rate * 3 // 2]
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".webm"])
+def test_a_movie_is_played_while_it_grows(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"movie{suffix}"
+    with media.MovieWriter(path, SIZE, FPS, subtitles=()) as movie:
+        for second in range(12):
+            movie.sound(clicks(48000, 1))
+            for k in range(24):
+                movie.frame(picture(24 * second + k))
+        growing = path.with_name(path.name + ".tracks.part")
+        frames = list(media.read_frames(growing))
+        assert len(frames) >= 24 and [column(f) for f in frames[:24]] == list(range(24))
+        assert sum(len(chunk) for chunk in media.read_sound(growing, 48000, 2)) >= 24000
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
 def test_part_of_a_movie_begins_exactly_where_asked(tmp_path: Path) -> None:
     path = write(tmp_path / "movie.mkv", seconds=4)
     frames = list(media.read_frames(path, Fraction(12), (32, 24), start=2.0, seconds=1.0))

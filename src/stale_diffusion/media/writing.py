@@ -24,6 +24,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from stale_diffusion.errors import StaleError
+from stale_diffusion.media.joining import CONTAINER_TAGS, copy_stream, create, join, naming
 from stale_diffusion.media.reading import (
     EXACT,
     MAX_SECONDS,
@@ -46,7 +47,6 @@ X264 = {"preset": "veryfast", "crf": "20", "threads": "2", "x264-params": X264_P
 VP9 = {"deadline": "realtime", "cpu-used": "7", "crf": "24", "b": "0", "row-mt": "1", "threads": "2"}
 LANES = FELT  # titles of the tracks that this program adds
 LAYOUTS = {1: "mono", 2: "stereo"}
-CONTAINER_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")  # of the old file
 CONTAINERS = {".mkv": "matroska", ".mka": "matroska", ".mp4": "mp4", ".webm": "webm"}
 PICTURE = {"matroska": ("libx264", X264), "mp4": ("libx264", X264), "webm": ("libvpx-vp9", VP9)}
 SOUND = {"matroska": "flac", "mp4": "flac", "webm": "libopus"}
@@ -74,9 +74,10 @@ def missing_encoders() -> list[str]:
 class MovieWriter:
     """Write one movie file: picture, sound, touch as vibration, subtitle lanes, attachments. A context manager.
 
-    Tracks go to PATH.tracks.part; `close` copies them once, with attachments and tags in front, to PATH.part, and
-    renames that. Any error or Ctrl-C removes both and leaves an older PATH as it was. Feed the tracks side by side, a
-    few seconds of each in turn: memory holds what lies between the slowest and the fastest.
+    Picture and sound go to PATH.tracks.part, which can be played while it grows, what is felt to PATH.felt.part;
+    `close` copies both once, with attachments and tags in front, to PATH.part, and renames that. Any error or Ctrl-C
+    removes them and leaves an older PATH as it was. Feed the tracks of a file side by side, a few seconds of each in
+    turn: memory holds what lies between the slowest and the fastest.
 
     Args:
         path: .mkv, or .mp4 or .webm (which hold no attachments).
@@ -107,7 +108,8 @@ class MovieWriter:
         self.path = Path(path)
         _check_target(self.path, size, copy_from)
         self._kind = CONTAINERS[self.path.suffix.lower()]
-        self._stage, self._part = (self.path.with_name(self.path.name + end) for end in (".tracks.part", ".part"))
+        ends = (".tracks.part", ".felt.part", ".part")
+        self._stage, self._lower, self._part = (self.path.with_name(self.path.name + end) for end in ends)
         self._source = open_file(copy_from) if copy_from is not None else None
         self._shift = origin_of(self._source) if self._source else Fraction(0)
         self._copied: dict[int, Any] = {}
@@ -117,18 +119,21 @@ class MovieWriter:
         self._sound: Any = None
         self._frames = self._sound_samples = self._touch_samples = 0
         self._repeats = repeats
+        self._fed_to: set[OutputContainer] = set()
         self._opening: list[Packet[Any]] = []
         self._closed = False
-        self._tracks = self._create(self._stage)
+        self._tracks = create(self._stage, self._kind, growing=copy_from is None)
+        self._felt: OutputContainer | None = None
+        self._touch: Any = None
+        self._lanes: dict[str, Stream] = {}
         try:
             if size and (copy_from is None or "sight" in anew):
                 self._picture = self._add_picture(size, Fraction(fps))
             if self._source is not None:  # the picture comes first, copied or not
                 self._copy_streams(self._source, anew)
             if sound_rate and (copy_from is None or "hearing" in anew):
-                self._sound = self._add_sound(sound_rate, sound_channels, "sound")
-            self._touch: Any = self._add_sound(touch_rate, touch_channels, "touch") if touch_rate else None
-            self._lanes = {name: self._add_lane(name) for name in subtitles}
+                self._sound = self._add_sound(self._tracks, sound_rate, sound_channels, "sound")
+            self.lanes(touch_rate, touch_channels, subtitles)
             self._next = next(self._pending, None)
         except BaseException:
             self.abort()
@@ -142,6 +147,15 @@ class MovieWriter:
             self.abort()
         elif not self._closed:
             self.close()
+
+    def lanes(self, touch_rate: int | None, touch_channels: int = 2, subtitles: Sequence[str] = ()) -> None:
+        """Add the tracks of what is felt, once; they may be known only when the picture is written."""
+        if not touch_rate and not subtitles:
+            return
+        self._felt = create(self._lower, self._kind)
+        if touch_rate:
+            self._touch = self._add_sound(self._felt, touch_rate, touch_channels, "touch")
+        self._lanes = {name: self._add_lane(self._felt, name) for name in subtitles}
 
     def frame(self, rgb: RGB) -> None:
         """Add one picture, uint8 (H, W, 3)."""
@@ -169,9 +183,8 @@ class MovieWriter:
 
     def touch(self, vibration: Sound) -> None:
         """Add vibration, float32 (n, channels) in -1..1, at touch_rate."""
-        self._mux(self._encode(self._touch, vibration, self._touch_samples))
+        self._mux(self._encode(self._touch, vibration, self._touch_samples), self._felt)
         self._touch_samples += len(vibration)
-        self._copy_until(Fraction(self._touch_samples, self._touch.codec_context.sample_rate))
 
     def subtitle(self, track: str, start: float, seconds: float, text: str) -> None:
         """Add a line of a subtitle track; within a track in order of time."""
@@ -179,8 +192,7 @@ class MovieWriter:
         packet.stream, packet.time_base = self._lanes[track], Fraction(1, 1000)
         packet.pts = packet.dts = round(start * 1000)
         packet.duration = round(seconds * 1000)
-        self._copy_until(Fraction(packet.pts, 1000))
-        self._mux([packet])
+        self._mux([packet], self._felt)
 
     def close(
         self,
@@ -197,14 +209,18 @@ class MovieWriter:
             if attachments and self._kind != "matroska":
                 raise StaleError(f"{self.path} cannot hold attachments.", "only .mkv can", "name it .mkv", usage=True)
             self._copy_until(Fraction(MAX_SECONDS))
-            for stream in filter(None, (self._picture, self._sound, self._touch)):
+            for stream in filter(None, (self._picture, self._sound)):
                 self._mux(stream.encode(None))
+            if self._touch is not None:
+                self._mux(self._touch.encode(None), self._felt)
             try:
-                self._tracks.close()
+                parts = self._parts()
                 files = dict(attachments or {})
                 if sign is not None and self._kind == "matroska":
-                    files["manifest.json"] = ("application/json", sign(track_hashes(self._stage)))
-                self._remux(files, tags or {})
+                    hashes = [found for part in parts for found in track_hashes(part)]
+                    files["manifest.json"] = ("application/json", sign(hashes))
+                opening = self._opening, self._sound.index if self._opening else -1
+                join(parts, self._part, self._kind, files, tags or {}, self._repeats, self._fed(), opening)
                 os.replace(self._part, self.path)
             except (FFmpegError, OSError) as error:
                 raise self._failure(error) from error
@@ -214,18 +230,20 @@ class MovieWriter:
     def abort(self) -> None:
         """Leave nothing half-written; an older file at the path stays."""
         self._closed = True
-        for container in filter(None, (self._tracks, self._source)):
+        for container in filter(None, (self._tracks, self._felt, self._source)):
             with suppress(FFmpegError, OSError):
                 container.close()
-        for part in (self._stage, self._part):
+        for part in (self._stage, self._lower, self._part):
             part.unlink(missing_ok=True)
 
-    def _create(self, path: Path) -> OutputContainer:
-        # bitexact: no random identifiers; passthrough: the touch track must not become a default sound track;
-        # negative times (the priming of AAC, 21 ms) stay: else the whole movie would be shifted against its timeline
-        options = {"fflags": "+bitexact", "avoid_negative_ts": "disabled"}
-        options |= {"movflags": "+faststart"} if self._kind == "mp4" else {"default_mode": "passthrough"}
-        return av.open(str(path.absolute()), "w", format=self._kind, options=options)
+    def _parts(self) -> list[Path]:
+        """The finished files of tracks."""
+        found = []
+        for path, container in ((self._stage, self._tracks), (self._lower, self._felt)):
+            if container is not None and container in self._fed_to:
+                container.close()
+                found.append(path)
+        return found
 
     def _add_picture(self, size: tuple[int, int], fps: Fraction) -> Any:
         encoder, options = PICTURE[self._kind]
@@ -237,18 +255,18 @@ class MovieWriter:
         stream.disposition = Disposition.default
         return stream
 
-    def _add_sound(self, rate: int, channels: int, title: str) -> Any:
+    def _add_sound(self, container: OutputContainer, rate: int, channels: int, title: str) -> Any:
         # FLAC: sample 0 is at time 0 in every container. Opus packets start at -7 ms and AAC packets at -21 ms, which
         # moves all other tracks when a player or an export shifts the file to begin at 0. WebM takes no FLAC.
-        stream: Any = self._tracks.add_stream(SOUND[self._kind], rate=rate)
+        stream: Any = container.add_stream(SOUND[self._kind], rate=rate)
         stream.layout, stream.format = LAYOUTS[channels], "s16"
-        stream.metadata.update(_naming(title, "zxx", self._kind))  # zxx: no linguistic content
+        stream.metadata.update(naming(title, "zxx", self._kind))  # zxx: no linguistic content
         stream.disposition = Disposition.default if title == "sound" else Disposition(0)
         return stream
 
-    def _add_lane(self, title: str) -> Stream:
-        stream = self._tracks.add_mux_stream(TEXT[self._kind])
-        stream.metadata.update(_naming(title, "eng", self._kind))
+    def _add_lane(self, container: OutputContainer, title: str) -> Stream:
+        stream = container.add_mux_stream(TEXT[self._kind])
+        stream.metadata.update(naming(title, "eng", self._kind))
         stream.time_base = Fraction(1, 1000)
         return stream
 
@@ -262,10 +280,10 @@ class MovieWriter:
         for stream in wanted:
             codec = _codec(stream)
             if codec in self._tracks.supported_codecs:
-                self._copied[stream.index] = _copy_stream(self._tracks, stream)
+                self._copied[stream.index] = copy_stream(self._tracks, stream)
             elif codec in TEXT.values():
                 lane = self._tracks.add_mux_stream(TEXT[self._kind])
-                lane.metadata.update(_naming(track_title(stream), stream.language or "und", self._kind))
+                lane.metadata.update(naming(track_title(stream), stream.language or "und", self._kind))
                 lane.time_base, lane.disposition = Fraction(1, 1000), stream.disposition
                 self._copied[stream.index] = lane
                 self._texts.add(stream.index)
@@ -317,9 +335,12 @@ class MovieWriter:
         frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
         return list(stream.encode(frame))
 
-    def _mux(self, packets: Sequence[Packet[Any]]) -> None:
+    def _mux(self, packets: Sequence[Packet[Any]], container: OutputContainer | None = None) -> None:
+        container = container or self._tracks
+        if packets:
+            self._fed_to.add(container)
         try:
-            self._tracks.mux(packets)
+            container.mux(packets)
         except (FFmpegError, OSError) as error:
             raise self._failure(error) from error
 
@@ -332,43 +353,11 @@ class MovieWriter:
             return StaleError(f"{self.path} was not written.", why, "repair or convert the clip first")
         return StaleError(f"{self.path} was not written.", error.strerror or str(error), "check the folder")
 
-    def _repeat(self, tracks: InputContainer, streams: Mapping[int, Any], out: OutputContainer, heard: int) -> None:
-        """Copy the packets of the finished tracks as often as they repeat, later each time."""
-        opening = max(((p.pts or 0) * p.time_base for p in self._opening), default=Fraction(-1))
-        span = self._fed()
-        for turn in range(self._repeats):
-            if turn:
-                tracks.seek(0)
-            for packet in _timed(tracks.demux()) if self._repeats > 1 else tracks.demux():
-                if not packet.size:
-                    continue
-                if not turn and packet.stream.index == heard and (packet.pts or 0) * packet.time_base <= opening:
-                    continue
-                shift = round(span * turn / packet.time_base)
-                packet.pts = packet.pts + shift if packet.pts is not None else None
-                packet.dts = packet.dts + shift if packet.dts is not None else None
-                packet.stream = streams[packet.stream.index]
-                out.mux([packet])
-
     def _fed(self) -> Fraction:
         """Seconds that were fed."""
         if self._sound is not None:
             return Fraction(self._sound_samples, self._sound.codec_context.sample_rate)
         return self._frames / Fraction(self._picture.codec_context.framerate) if self._picture else Fraction(0)
-
-    def _remux(self, attachments: Mapping[str, tuple[str, bytes]], tags: Mapping[str, str]) -> None:
-        """Copy the finished tracks with attachments and tags in front: Matroska takes none after the first packet."""
-        with open_file(self._stage) as tracks, self._create(self._part) as out:
-            out.metadata.update({k: v for k, v in tracks.metadata.items() if k.lower() not in CONTAINER_TAGS})
-            out.metadata.update(tags)
-            streams = {s.index: _copy_stream(out, s) for s in tracks.streams}
-            for name, (mime, data) in attachments.items():
-                out.add_attachment(name, mime, data)
-            heard = self._sound.index if self._opening else -1
-            for packet in self._opening:
-                packet.stream = streams[heard]
-                out.mux([packet])
-            self._repeat(tracks, streams, out, heard)
 
 
 def _risen(context: Any, sound: Sound) -> list[Packet[Any]]:
@@ -386,21 +375,6 @@ def _risen(context: Any, sound: Sound) -> list[Packet[Any]]:
     for packet in packets:
         packet.time_base = encoder.time_base
     return [packet for packet in packets if packet.size]
-
-
-def _timed(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
-    """Packets, each with a decode time: Matroska has none, and the first of a picture track are not guessed."""
-    waiting: dict[int, list[Packet[Any]]] = {}
-    for packet in packets:
-        early = waiting.setdefault(packet.stream.index, [])
-        if packet.size and packet.dts is None:
-            early.append(packet)
-            continue
-        for i, before in enumerate(early):
-            before.dts = (packet.dts or 0) - (len(early) - i) * (before.duration or 1)
-            yield before
-        early.clear()
-        yield packet
 
 
 def _check_target(path: Path, size: tuple[int, int] | None, copy_from: str | Path | None) -> None:
@@ -458,18 +432,6 @@ def _does_not_fit(path: Path, source: InputContainer, stream: Stream, wanted: Se
     convert = f"ffmpeg -i {shlex.quote(str(clip))} {CONVERT[suffix]} {made}"
     mend = f"name the output {path.with_suffix(others[0]).name}, or convert the clip: {convert}" if others else convert
     return StaleError(what, f"tracks are copied, never re-encoded{can}", mend, usage=True)
-
-
-def _copy_stream(out: OutputContainer, stream: Any) -> Any:
-    copy = out.add_stream_from_template(stream, opaque=True)  # by its decoder: AV1 may have no encoder of that name
-    copy.metadata.update(_naming(track_title(stream), stream.language or "und", out.format.name))
-    copy.disposition = stream.disposition
-    return copy
-
-
-def _naming(title: str, language: str, kind: str) -> dict[str, str]:
-    """Title and language of a track; MP4 keeps the title as the name of its handler."""
-    return {"language": language} | ({"handler_name" if kind == "mp4" else "title": title} if title else {})
 
 
 def _subtitle_payload(text: str, kind: str) -> bytes:
