@@ -1,4 +1,4 @@
-"""The five lanes of a movie as JSON for the page: numbers and words, nothing that a browser could take for code.
+"""The lanes of a movie as JSON for the page: numbers and words, nothing that a browser could take for code.
 
 Shapes: T samples, C channels, W columns.
 """
