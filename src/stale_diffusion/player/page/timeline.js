@@ -1,4 +1,4 @@
-// Five lanes on one timeline with a playhead: drawn on one canvas, scrubbed by dragging, zoomed by wheel and pinch.
+// Lanes on one timeline with a playhead: drawn on one canvas, scrubbed by dragging, zoomed by wheel and pinch.
 
 import { clock } from "./api.js";
 import { colourOf, markOf, pitch, warmth } from "./colours.js";
