@@ -1,8 +1,8 @@
 """Weights out of the past and out of other hands: average, excavate, doctor, shared folders and hub ids."""
 
 import json
-import shutil
 import os
+import shutil
 import subprocess
 from pathlib import Path
 

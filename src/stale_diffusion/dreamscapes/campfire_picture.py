@@ -133,8 +133,8 @@ def _stars(u: Tensor, v: Tensor, m: Moment, pixel: float) -> Tensor:
     """Stars of many magnitudes, one at most in each cell of a fixed grid, (H, W, 3); they twinkle slowly."""
     cell = 0.042
     x, y = u / cell, v / cell
-    columns, column = torch.floor(x).unique(return_inverse=True)
-    rows, row = torch.floor(y).unique(return_inverse=True)
+    columns, column = torch.floor(x).unique(return_inverse=True)  # type: ignore[no-untyped-call]
+    rows, row = torch.floor(y).unique(return_inverse=True)  # type: ignore[no-untyped-call]
     cx, cy = columns[None], rows[:, None]
     h = torch.sin(cx * 127.1 + cy * 311.7 + m.seed) * 43758.5453
     h = h - torch.floor(h)

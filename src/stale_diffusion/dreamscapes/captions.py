@@ -35,9 +35,9 @@ _FORMS = ("{what} {when}", "{what}, {when}", "{when}, {what}", "{when}: {what}",
 def phrases() -> dict[tuple[str, str], tuple[str, ...]]:
     """{(place, strength) or ("", part of the day): what may be said of it}."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    with (files("stale_diffusion") / "dreamscapes/captions.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            found[row["place"], row["says"]].append(row["words"])
+    text = (files("stale_diffusion") / "dreamscapes/captions.csv").read_text("utf-8")
+    for row in csv.DictReader(text.splitlines()):
+        found[row["place"], row["says"]].append(row["words"])
     return {key: tuple(words) for key, words in found.items()}
 
 
